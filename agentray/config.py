@@ -1,0 +1,356 @@
+"""One settings class per stage, read from one TOML table each; every field can be overridden by `--set table.key=value`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agentray.errors import UsageError, closest
+from agentray.types import Split
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+EnvSettings = dict[str, dict[str, Any]]
+"""Settings for environments, by environment id; each plugin's constructor validates its own."""
+
+
+class EngineConfig(Settings):
+    """A vLLM engine, in an actor for rollouts or behind the served endpoint."""
+
+    max_model_len: int = Field(2048, ge=128)
+    """Longest conversation the engine accepts, prompt and reply, in tokens."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "bfloat16"
+    """Weight type."""
+    max_num_seqs: int = Field(64, ge=1)
+    """Most replies generated at once."""
+    num_gpus: float = Field(0, ge=0)
+    """GPUs per engine; 0 runs on CPU."""
+    kv_cache_gib: float = Field(1.0, gt=0)
+    """Key-value cache on CPU, in GiB. A GPU engine sizes its own."""
+    start_timeout_s: float = Field(300, gt=0)
+    """Longest wait for the engine to load."""
+
+
+class SamplingConfig(Settings):
+    """How replies are drawn."""
+
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Nucleus sampling mass."""
+    max_tokens: int = Field(128, ge=1)
+    """Longest reply, in tokens; AgentTuning's harness allows 128."""
+
+
+class RolloutConfig(Settings):
+    """Which attempts to make, by which policy, and where the trajectories go."""
+
+    envs: list[str] = Field(min_length=1)
+    """Environment ids; each contributes `num_tasks` tasks."""
+    out: Path
+    """Run directory: Parquet shards, journal and manifest. The same command resumes it."""
+    split: Split = "train"
+    """Which task split to run."""
+    policy: str = "expert"
+    """`expert`, `random`, an `http(s)://…/v1` endpoint, a model id or a model directory."""
+    model: str | None = None
+    """Model name to ask an HTTP endpoint for; None takes the first it lists."""
+    num_tasks: int = Field(200, ge=1)
+    """Tasks per environment."""
+    first_task: int = Field(0, ge=0)
+    """Tasks of the split to skip."""
+    samples: int = Field(1, ge=1)
+    """Attempts per task."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How replies are drawn."""
+    seed: int = 0
+    """Attempt `i` uses `seed + i`, so the worker count never changes the seeds."""
+    num_workers: int | None = Field(None, ge=1)
+    """Rollout actors; None takes one per free CPU, at most four."""
+    in_flight: int = Field(64, ge=1)
+    """Episodes running at once, over all workers."""
+    turn_timeout_s: float = Field(120.0, gt=0)
+    """Longest wait for one policy reply."""
+    episode_timeout_s: float = Field(600.0, gt=0)
+    """Longest life of an episode: reset, every step and teardown."""
+    max_retries: int = Field(2, ge=0)
+    """Fresh attempts after the machinery (not the policy) failed."""
+    engine: EngineConfig = EngineConfig()
+    """The engine, when the policy is a model."""
+    env: EnvSettings = {}
+    """Settings per environment id."""
+
+
+class FilterConfig(Settings):
+    """Which trajectories to keep."""
+
+    runs: list[Path] = Field(min_length=1)
+    """Rollout run directories to read."""
+    out: Path
+    """Where the kept trajectories, the rejected keys with their reasons and the manifest go."""
+    min_reward: float | None = None
+    """Reward threshold; None uses each environment's own."""
+    max_per_task: int | None = Field(None, ge=1)
+    """Most trajectories kept per task, best reward first; None keeps all."""
+    drop_duplicates: bool = True
+    """Reject a trajectory whose replies repeat those of a kept one on an equal task."""
+    env: EnvSettings = {}
+    """Settings per environment id, as the rollout had them."""
+
+
+class GeneralSource(Settings):
+    """One file of general conversations."""
+
+    path: Path
+    """ShareGPT or OpenAI-messages records, `.json` or `.jsonl`."""
+    name: str
+    """Name under which its loss and realised ratio are reported."""
+    weight: float = Field(1.0, ge=0)
+    """Share of this source among the general ones, before normalisation."""
+
+
+class MixConfig(Settings):
+    """Which corpora to tokenize, and in what proportion training draws from them."""
+
+    agent: list[Path] = Field(min_length=1)
+    """Filter output directories."""
+    general: list[GeneralSource] = []
+    """General conversations."""
+    out: Path
+    """Where the tokenized corpus, the mixture and the manifest go."""
+    model: str
+    """Model whose tokenizer and chat template to use."""
+    eta: float = Field(0.2, ge=0, le=1)
+    """Probability that a sample comes from the agent corpus (the paper's η)."""
+    max_length: int = Field(2048, ge=64)
+    """Longest sample, in tokens; longer ones are dropped and counted."""
+    validation_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of the general conversations kept out of training to measure what was forgotten."""
+    seed: int = 0
+    """Seed of the sample stream."""
+
+
+class OptimizerConfig(Settings):
+    """AdamW with a cosine schedule."""
+
+    learning_rate: float = Field(5e-5, gt=0)
+    """Peak rate; the paper uses 5e-5 for 7B and 13B."""
+    min_learning_rate_ratio: float = Field(0.1, ge=0, le=1)
+    """Rate at the end of the schedule, as a share of the peak."""
+    warmup_ratio: float = Field(0.02, ge=0, lt=1)
+    """Share of the steps spent warming up linearly."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay, on matrices only."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Adam's moment decay rates."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradient clipping."""
+
+
+class TrainConfig(Settings):
+    """Supervised fine-tuning on a mixture."""
+
+    data: Path
+    """Output directory of `agentray mix`."""
+    model: str
+    """Model to start from: an id or a directory."""
+    out: Path
+    """Run directory: metrics, checkpoints and, at the end, `model/`."""
+    eta: float | None = Field(None, ge=0, le=1)
+    """Overrides the mixture's η without tokenizing again; None keeps it."""
+    num_steps: int = Field(100, ge=1)
+    """Optimizer steps."""
+    batch_size: int = Field(16, ge=1)
+    """Samples per optimizer step, over all workers."""
+    row_tokens: int = Field(2048, ge=64)
+    """Tokens packed into one row; rows of a step are accumulated."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """Optimizer and schedule."""
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    """DeepSpeed ZeRO stage: what is sharded over workers (1 optimizer, 2 gradients, 3 weights)."""
+    num_workers: int = Field(1, ge=1)
+    """Training processes."""
+    gpus_per_worker: float = Field(0, ge=0)
+    """0 trains on CPU."""
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    """Type of the forward and backward pass; the master weights are float32 either way."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    checkpoint_every: int | None = Field(None, ge=1)
+    """Steps between checkpoints; None writes none before the end."""
+    max_failures: int = Field(1, ge=0)
+    """Times Ray Train restarts the workers from the last checkpoint."""
+    seed: int = 0
+    """Seed of anything random in training that is not the sample stream."""
+
+
+class EvaluateConfig(Settings):
+    """Score a policy on tasks it has not trained on."""
+
+    envs: list[str] = Field(min_length=1)
+    """Environment ids."""
+    policy: str = "expert"
+    """`expert`, `random`, an endpoint, a model id or a model directory."""
+    model: str | None = None
+    """Model name to ask an HTTP endpoint for; None takes the first it lists."""
+    split: Split = "test"
+    """Which task split to score on."""
+    num_tasks: int = Field(100, ge=1)
+    """Tasks per environment."""
+    out: Path | None = None
+    """Run directory for the trajectories; None keeps them in a temporary one."""
+    sampling: SamplingConfig = SamplingConfig()
+    """Greedy by default."""
+    seed: int = 0
+    """Equal seeds pair two models' episodes."""
+    num_workers: int | None = Field(None, ge=1)
+    """Rollout actors; None takes one per free CPU, at most four."""
+    in_flight: int = Field(64, ge=1)
+    """Episodes running at once."""
+    turn_timeout_s: float = Field(120.0, gt=0)
+    """Longest wait for one policy reply."""
+    episode_timeout_s: float = Field(600.0, gt=0)
+    """Longest life of an episode."""
+    engine: EngineConfig = EngineConfig()
+    """The engine, when the policy is a model."""
+    env: EnvSettings = {}
+    """Settings per environment id."""
+
+
+class ServeConfig(Settings):
+    """An OpenAI-compatible endpoint for one model."""
+
+    model: str
+    """Model directory or id."""
+    name: str | None = None
+    """Name clients ask for; None uses the directory's or model's own."""
+    host: str = "127.0.0.1"
+    """Address to bind; loopback unless told otherwise."""
+    port: int = Field(8000, ge=1, le=65535)
+    """TCP port."""
+    num_replicas: int = Field(1, ge=1)
+    """Engines behind the endpoint."""
+    engine: EngineConfig = EngineConfig()
+    """The engine."""
+
+
+class TuneConfig(Settings):
+    """A sweep over η: one training and one evaluation per value, on one tokenized corpus."""
+
+    train: TrainConfig
+    """Settings shared by all trials; `eta` and `out` are set per trial."""
+    evaluate: EvaluateConfig
+    """How each trial's model is scored; `policy` and `out` are set per trial."""
+    out: Path
+    """Sweep directory: a sub-directory per trial, `table.json`, `plot.svg` and the manifest."""
+    etas: list[Annotated[float, Field(ge=0, le=1)]] = Field([0.0, 0.2, 0.5, 1.0], min_length=1)
+    """Values of η."""
+    max_concurrent: int = Field(1, ge=1)
+    """Trials that run at once."""
+
+
+Config = TypeVar("Config", bound=Settings)
+
+
+def load(
+    kind: type[Config],
+    table: str,
+    *,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> Config:
+    """Settings of one stage from a TOML file, command-line values and `--set` overrides, later ones winning.
+
+    Args:
+        kind: The settings class.
+        table: Name of the stage's table in the file; also the first part of its override keys.
+        file: TOML file; its other tables are ignored, except `[env.*]`.
+        overrides: `table.key=value` strings; a value that is not TOML is a string.
+        values: Settings from command-line options, None meaning "not given".
+
+    Raises:
+        UsageError: The file cannot be read, or a key or value is wrong.
+    """
+    document = _read_toml(file) if file else {}
+    merged: dict[str, Any] = dict(document.get(table, {}))
+    if "env" in kind.model_fields and "env" in document:
+        merged["env"] = document["env"]
+    merged.update({key: value for key, value in (values or {}).items() if value is not None})
+    for override in overrides:
+        _apply(override, table, merged)
+    try:
+        return kind.model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error, kind, table) from error
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"no file {str(file)!r}", "it does not exist", "give the path of a TOML file"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"cannot read {str(file)!r}", str(error), "correct the file") from error
+
+
+def _apply(override: str, table: str, settings: dict[str, Any]) -> None:
+    """Write one `table.key=value` into the settings, making tables on the way."""
+    path, separator, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not separator or len(keys) < 2:
+        raise UsageError(
+            f"cannot read --set {override!r}",
+            "it is not of the form table.key=value",
+            f"--set {table}.key=value",
+        )
+    if keys[0] not in (table, "env"):
+        raise UsageError(
+            f"--set {override!r} names no table of this command",
+            closest(keys[0], [table, "env"]),
+            f"--set {table}.{'.'.join(keys[1:])}={text}",
+        )
+    if keys[0] == table:
+        keys = keys[1:]
+    for key in keys[:-1]:
+        inner = settings.get(key, {})
+        settings[key] = dict(inner) if isinstance(inner, Mapping) else inner.model_dump()
+        settings = settings[key]
+    settings[keys[-1]] = _parse_value(text.strip())
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ValidationError, kind: type[Settings], table: str) -> UsageError:
+    """The first validation problem in the house's three lines."""
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join([table, *location])
+    if problem["type"] == "extra_forbidden":
+        accepted: Mapping[str, Any] = kind.model_fields
+        for part in location[:-1]:
+            annotation = accepted[part].annotation if part in accepted else None
+            accepted = annotation.model_fields if isinstance(annotation, type(Settings)) else {}
+        return UsageError(f"unknown setting {key!r}", closest(location[-1], accepted), "correct its name")
+    if problem["type"] == "missing":
+        option = location[-1].removesuffix("s").replace("_", "-")
+        return UsageError(
+            f"setting {key!r} is missing", "it has no default", f"give --{option}, or --set {key}=…"
+        )
+    return UsageError(f"setting {key!r} is {problem['input']!r}", problem["msg"], f"--set {key}=…")

@@ -1,0 +1,142 @@
+"""The records that pass between stages: plain frozen data, no behaviour, no third-party imports.
+
+`Task` says what to solve, `Trajectory` is one finished attempt at it. Everything in between is private to the
+worker that runs the episode. Unknown is `None`, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant"]
+Split = Literal["train", "validation", "test"]
+Status = Literal["completed", "truncated", "failed"]
+Family = Literal["held_in", "held_out"]
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+    loss: bool = False
+    """True when training takes loss on this message; only assistant messages may carry it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to solve: enough to rebuild the episode's first state, and nothing that changes while it runs."""
+
+    env: str
+    """Environment id, e.g. `database`."""
+    id: str
+    """Unique within the environment and stable between runs, e.g. `test/17`."""
+    split: Split
+    data: Mapping[str, Any]
+    """JSON-serialisable content that the environment understands."""
+    fingerprint: str
+    """Hash of the content that makes the task what it is; equal for equal tasks, whatever their id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a policy draws its reply."""
+
+    temperature: float = 0.0
+    """0 is greedy."""
+    max_tokens: int = 128
+    """Longest reply, in tokens."""
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens one reply cost."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a policy answered."""
+
+    text: str
+    token_ids: tuple[int, ...] | None = None
+    """The ids the engine sampled, end-of-turn token included; None when the policy has no tokens."""
+    logprobs: tuple[float, ...] | None = None
+    """Natural logarithm of each sampled id's probability, as the engine computed it."""
+    usage: Usage | None = None
+    finish_reason: Literal["stop", "length"] | None = None
+    latency_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One reply and what the environment made of it."""
+
+    reply: Reply
+    action: str | None
+    """The action parsed from the reply; None when it held none."""
+    observation: str
+    """What the environment answered; empty after the turn that ended the episode."""
+    reward: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """One finished attempt at one task: the only record that leaves a rollout worker."""
+
+    task: Task
+    prompt: tuple[Message, ...]
+    """Instruction, demonstrations and the first observation: all that precedes the first reply."""
+    turns: tuple[Turn, ...]
+    reward: float | None
+    """Sum of turn rewards, higher is better; None when the attempt failed before scoring."""
+    status: Status
+    """`truncated`: a limit ended it. `failed`: see `error`."""
+    sample: int
+    """Which of the attempts at this task by this policy, from 0."""
+    seed: int
+    """Seed of the environment and the sampler; replays the attempt."""
+    policy: str
+    """Model id and revision that acted, e.g. `smollm2-135m`."""
+    duration_s: float
+    error: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Further scores the environment gave at the end, e.g. `{"reward_category_select": 1.0}`."""
+
+    @property
+    def key(self) -> str:
+        """Identity of the attempt: environment, task, sample and policy."""
+        return f"{self.task.env}:{self.task.id}#{self.sample}@{self.policy}"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvSpec:
+    """How to build an environment anywhere, even where its distribution's metadata is missing."""
+
+    id: str
+    entry_point: str
+    """`module:attribute` of an `agentray.env.Environment` class."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """How to build a policy in a worker, as `EnvSpec` is for environments."""
+
+    id: str
+    """Name recorded in every trajectory."""
+    entry_point: str
+    """`module:attribute` of a callable that takes `kwargs` and returns an `agentray.policy.Policy`."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    scope: Literal["task", "worker", "actor"] = "worker"
+    """`task`: built anew for each attempt and told the task. `worker`: one per rollout worker. `actor`: one Ray
+    actor of its own that all workers share (a model engine)."""
