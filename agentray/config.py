@@ -1,4 +1,7 @@
-"""One settings class per stage, read from one TOML table each; every field can be overridden by `--set table.key=value`."""
+"""One settings class per stage, read from one TOML table each.
+
+Every field can be overridden by `--set table.key=value`.
+"""
 
 from __future__ import annotations
 

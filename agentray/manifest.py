@@ -1,4 +1,7 @@
-"""`manifest.json`, which a stage writes last: its presence means "complete", its content says what was made from what."""
+"""`manifest.json`, which a stage writes last.
+
+Its presence means "complete"; its content says what was made, from what, by which versions.
+"""
 
 from __future__ import annotations
 

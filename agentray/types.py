@@ -138,5 +138,5 @@ class PolicySpec:
     """`module:attribute` of a callable that takes `kwargs` and returns an `agentray.policy.Policy`."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     scope: Literal["task", "worker", "actor"] = "worker"
-    """`task`: built anew for each attempt and told the task. `worker`: one per rollout worker. `actor`: one Ray
-    actor of its own that all workers share (a model engine)."""
+    """`task`: built anew for each attempt and told the task. `worker`: one per rollout worker. `actor`: one
+    Ray actor of its own that all workers share (a model engine)."""

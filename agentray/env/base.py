@@ -1,9 +1,9 @@
 """The environment contract: what a plugin distribution brings, ours and a third party's alike.
 
 A plugin is a class that implements `Environment` and one line under
-`[project.entry-points."agentray.environments"]`. The Gymnasium environment that `make` returns takes the policy's
-whole reply as its action and returns the next message's text as its observation, so parsing a reply is part of the
-environment's rules, not of the rollout.
+`[project.entry-points."agentray.environments"]`. The Gymnasium environment that `make` returns takes the
+policy's whole reply as its action and returns the next message's text as its observation, so parsing a reply is
+part of the environment's rules, not of the rollout.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Environment(Protocol):
         """Tasks of a split, the same ones in the same order every time; may be endless."""
 
     def make(self) -> TextEnv:
-        """A fresh Gymnasium environment. `reset(seed=, options={"task": task})` starts a task.
+        """A fresh Gymnasium environment; `reset(seed=, options={"task": task})` starts a task.
 
         `step(reply)` returns five values; `info["action"]` is the parsed action (str or None), and at the end
         `info["metrics"]` may hold further scores.
