@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,6 +78,23 @@ def read(directory: Path) -> Manifest:
         raise DataError(
             f"cannot read {str(path)!r}", f"not a manifest: {error!r}", "run that stage again"
         ) from error
+
+
+def start_over(directory: Path) -> None:
+    """Empty an output directory of ours, or make a new one.
+
+    Raises:
+        UsageError: It holds files and no manifest, so a stage may not have written them.
+    """
+    if directory.exists():
+        if any(directory.iterdir()) and not is_complete(directory):
+            raise UsageError(
+                f"{str(directory)!r} is not empty",
+                f"it has no {NAME}, so its files may be yours",
+                "give another --out, or remove the directory",
+            )
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
 
 
 def is_complete(directory: Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "validation", "test"]
@@ -138,5 +138,18 @@ class PolicySpec:
     """`module:attribute` of a callable that takes `kwargs` and returns an `agentray.policy.Policy`."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     scope: Literal["task", "worker", "actor"] = "worker"
-    """`task`: built anew for each attempt and told the task. `worker`: one per rollout worker. `actor`: one
+    """`task`: built anew for each attempt and told it. `worker`: one per rollout worker. `actor`: one
     Ray actor of its own that all workers share (a model engine)."""
+    num_gpus: float = 0
+    """GPUs that an `actor` reserves."""
+
+
+class Progress(Protocol):
+    """Where a stage reports how far it is; called often, so it must be cheap."""
+
+    def __call__(self, done: int, total: int, **fields: float | int | str) -> None:
+        """Say that `done` of `total` units are finished, with whatever else is worth showing."""
+
+
+def silent(done: int, total: int, **fields: float | int | str) -> None:
+    """The progress reporter that shows nothing."""

@@ -2,8 +2,8 @@
 
 A plugin is a class that implements `Environment` and one line under
 `[project.entry-points."agentray.environments"]`. The Gymnasium environment that `make` returns takes the
-policy's whole reply as its action and returns the next message's text as its observation, so parsing a reply is
-part of the environment's rules, not of the rollout.
+policy's whole reply as its action and returns the next message's text as its observation, so parsing a
+reply is part of the environment's rules, not of the rollout.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Environment(Protocol):
         """A policy that solves the task, thinking aloud before every action."""
 
     def random_reply(self, info: Mapping[str, Any], rng: random.Random) -> str:
-        """A well-formed reply with a random action, given the last `info`; the floor that a score stands on."""
+        """A well-formed reply with a random action, given the last `info`: the floor of every score."""
 
     def summarize(self, metrics: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
         """Extra aggregate scores over finished episodes' `metrics`, in the benchmark's own definition."""

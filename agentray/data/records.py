@@ -1,0 +1,155 @@
+"""Trajectories as rows: one JSON document, and one Arrow schema whose columns a query can use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from agentray.errors import DataError
+from agentray.types import Message, Reply, Task, Trajectory, Turn, Usage
+
+SCHEMA_VERSION = 1
+
+_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("loss", pa.bool_())])
+_TURN = pa.struct(
+    [
+        ("text", pa.string()),
+        ("token_ids", pa.list_(pa.int32())),
+        ("logprobs", pa.list_(pa.float32())),
+        ("prompt_tokens", pa.int32()),
+        ("completion_tokens", pa.int32()),
+        ("finish_reason", pa.string()),
+        ("latency_s", pa.float64()),
+        ("action", pa.string()),
+        ("observation", pa.string()),
+        ("reward", pa.float64()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        ("schema_version", pa.int32()),
+        ("key", pa.string()),
+        ("env", pa.string()),
+        ("task_id", pa.string()),
+        ("split", pa.string()),
+        ("fingerprint", pa.string()),
+        ("task_data", pa.string()),
+        ("prompt", pa.list_(_MESSAGE)),
+        ("turns", pa.list_(_TURN)),
+        ("reward", pa.float64()),
+        ("status", pa.string()),
+        ("sample", pa.int32()),
+        ("seed", pa.int64()),
+        ("policy", pa.string()),
+        ("duration_s", pa.float64()),
+        ("error", pa.string()),
+        ("metrics", pa.string()),
+    ]
+)
+"""`task_data` and `metrics` are JSON text: their keys belong to the environment."""
+
+
+def to_row(trajectory: Trajectory) -> dict[str, Any]:
+    """The trajectory as plain JSON-serialisable data that fits `SCHEMA`."""
+    task = trajectory.task
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "key": trajectory.key,
+        "env": task.env,
+        "task_id": task.id,
+        "split": task.split,
+        "fingerprint": task.fingerprint,
+        "task_data": json.dumps(task.data, ensure_ascii=False),
+        "prompt": [asdict(message) for message in trajectory.prompt],
+        "turns": [_turn_row(turn) for turn in trajectory.turns],
+        "reward": trajectory.reward,
+        "status": trajectory.status,
+        "sample": trajectory.sample,
+        "seed": trajectory.seed,
+        "policy": trajectory.policy,
+        "duration_s": trajectory.duration_s,
+        "error": trajectory.error,
+        "metrics": json.dumps(dict(trajectory.metrics)),
+    }
+
+
+def from_row(row: Mapping[str, Any]) -> Trajectory:
+    """The trajectory of a stored row.
+
+    Raises:
+        DataError: The row was written by a newer schema, or is not a trajectory.
+    """
+    version = row.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"a record has schema version {version!r}",
+            f"this agentray reads version {SCHEMA_VERSION}",
+            "read it with the agentray that wrote it",
+        )
+    try:
+        task = Task(
+            row["env"], row["task_id"], row["split"], json.loads(row["task_data"]), row["fingerprint"]
+        )
+        return Trajectory(
+            task=task,
+            prompt=tuple(Message(**message) for message in row["prompt"]),
+            turns=tuple(_turn(turn) for turn in row["turns"]),
+            reward=row["reward"],
+            status=row["status"],
+            sample=row["sample"],
+            seed=row["seed"],
+            policy=row["policy"],
+            duration_s=row["duration_s"],
+            error=row["error"],
+            metrics=json.loads(row["metrics"]),
+        )
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise DataError(
+            "a record is no trajectory", repr(error), "remove it, or run the rollout again"
+        ) from error
+
+
+def _turn_row(turn: Turn) -> dict[str, Any]:
+    reply, usage = turn.reply, turn.reply.usage
+    return {
+        "text": reply.text,
+        "token_ids": None if reply.token_ids is None else list(reply.token_ids),
+        "logprobs": None if reply.logprobs is None else list(reply.logprobs),
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "finish_reason": reply.finish_reason,
+        "latency_s": reply.latency_s,
+        "action": turn.action,
+        "observation": turn.observation,
+        "reward": turn.reward,
+    }
+
+
+def _turn(row: Mapping[str, Any]) -> Turn:
+    counted = row["prompt_tokens"] is not None
+    reply = Reply(
+        text=row["text"],
+        token_ids=None if row["token_ids"] is None else tuple(row["token_ids"]),
+        logprobs=None if row["logprobs"] is None else tuple(row["logprobs"]),
+        usage=Usage(row["prompt_tokens"], row["completion_tokens"]) if counted else None,
+        finish_reason=row["finish_reason"],
+        latency_s=row["latency_s"],
+    )
+    return Turn(reply, row["action"], row["observation"], row["reward"])
+
+
+def messages(trajectory: Trajectory) -> tuple[Message, ...]:
+    """The whole conversation; every reply of the policy carries loss, as in AgentInstruct.
+
+    An observation that no reply followed is left out, so the conversation ends with a reply.
+    """
+    conversation = list(trajectory.prompt)
+    for index, turn in enumerate(trajectory.turns):
+        conversation.append(Message("assistant", turn.reply.text, loss=True))
+        if index + 1 < len(trajectory.turns):
+            conversation.append(Message("user", turn.observation))
+    return tuple(conversation)

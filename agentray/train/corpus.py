@@ -1,0 +1,294 @@
+"""The mix stage: tokenizes every corpus once and states in what proportion training draws from them.
+
+    agentray mix --agent runs/filtered --general chats.jsonl --model smollm2-135m --out runs/mixed
+
+Output: `corpus.parquet` (token ids, loss masks), `mixture.json` (η, weights, seed) and the manifest.
+Training, and every trial of a sweep over η, reads the same corpus.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from agentray import manifest
+from agentray.config import GeneralSource, MixConfig
+from agentray.data import mixture, samples
+from agentray.data.formats import read_conversations
+from agentray.data.packing import shared_prefix_length
+from agentray.data.records import messages
+from agentray.data.samples import Sample
+from agentray.data.store import read_run
+from agentray.errors import DataError
+from agentray.models import resolve_model
+from agentray.types import Message, Trajectory
+
+_CORPUS = "corpus.parquet"
+_MIXTURE = "mixture.json"
+_PREVIEW = 10_000
+"""Samples drawn to report the ratios that a stream realises."""
+
+Conversation = tuple[tuple[Message, ...], dict[int, tuple[int, ...]]]
+"""Messages, and the ids that a policy sampled, by message index."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Tokenized samples by source, and how to draw from them."""
+
+    training: Mapping[str, list[Sample]]
+    validation: Mapping[str, list[Sample]]
+    agent: tuple[str, ...]
+    """Sources on the agent side; the others are general."""
+    weights: Mapping[str, float]
+    """Weight by general source."""
+    eta: float
+    seed: int
+
+    def stream(self, eta: float | None = None) -> mixture.Stream:
+        """The sample stream; `eta` replaces the corpus's own."""
+        agent = {name: len(self.training[name]) for name in self.agent}
+        general = {
+            name: (len(rows), self.weights[name])
+            for name, rows in self.training.items()
+            if name not in self.agent
+        }
+        drawn = mixture.sources(agent, general, self.eta if eta is None else eta)
+        return mixture.Stream(drawn, self.seed)
+
+
+@dataclass(frozen=True)
+class MixSummary:
+    """What was tokenized: per source `read == training + validation + sum(rejected)`."""
+
+    out: str
+    eta: float
+    read: Mapping[str, int]
+    training: Mapping[str, int]
+    validation: Mapping[str, int]
+    rejected: Mapping[str, Mapping[str, int]]
+    tokens: Mapping[str, int]
+    """Training tokens by source."""
+    loss_tokens: Mapping[str, int]
+    """Those with loss."""
+    realised: Mapping[str, float]
+    """Share of each source in the first samples of the stream."""
+
+
+def run(config: MixConfig) -> MixSummary:
+    """Tokenize and mask every conversation, prove the masks, and write the corpus.
+
+    Raises:
+        UsageError: A file does not exist, or the proportions cannot be drawn.
+        TemplateError: The chat template does not tell where replies are.
+        DataError: No sample is left.
+    """
+    started = time.monotonic()
+    tokenizer = load_tokenizer(config.model)
+    agent, general = _read_agent(config.agent), _read_general(config.general)
+    _check_names(agent, general)
+    tokenized: dict[str, list[Sample]] = {}
+    rejected: dict[str, Counter[str]] = {}
+    read: dict[str, int] = {}
+    for name, (conversations, lost) in {**agent, **general}.items():
+        tokenized[name], why = _tokenize(conversations, tokenizer, config.max_length)
+        rejected[name] = why + Counter(lost)
+        read[name] = len(conversations) + sum(lost.values())
+    held_out = {
+        name: _hold_out(rows, config.validation_fraction if name in general else 0.0, config.seed)
+        for name, rows in tokenized.items()
+    }
+    corpus = Corpus(
+        training={name: rows for name, (rows, _) in held_out.items()},
+        validation={name: rows for name, (_, rows) in held_out.items() if rows},
+        agent=tuple(agent),
+        weights={source.name: source.weight for source in config.general},
+        eta=config.eta,
+        seed=config.seed,
+    )
+    stream = corpus.stream()
+    drawn = Counter(stream.sources[stream[index][0]].name for index in range(_PREVIEW))
+    manifest.start_over(config.out)
+    _write(config.out, corpus)
+    summary = MixSummary(
+        out=str(config.out),
+        eta=config.eta,
+        read=read,
+        training={name: len(rows) for name, rows in corpus.training.items()},
+        validation={name: len(rows) for name, rows in corpus.validation.items()},
+        rejected={name: dict(why) for name, why in rejected.items()},
+        tokens={name: sum(len(row.input_ids) for row in rows) for name, rows in corpus.training.items()},
+        loss_tokens={
+            name: int(sum(row.loss_mask.sum() for row in rows)) for name, rows in corpus.training.items()
+        },
+        realised={name: count / _PREVIEW for name, count in sorted(drawn.items())},
+    )
+    inputs = {str(path): manifest.digest(path) for path in [*config.agent, *(s.path for s in config.general)]}
+    document = manifest.Manifest(
+        "mix", config.model_dump(mode="json"), asdict(summary), inputs, time.monotonic() - started
+    )
+    manifest.write(config.out, document)
+    return summary
+
+
+def load_tokenizer(model: str) -> Any:
+    """The tokenizer of a model.
+
+    Raises:
+        DataError: It has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(resolve_model(model))
+    if not tokenizer.chat_template:
+        raise DataError(
+            f"model {model!r} has no chat template",
+            "conversations cannot be rendered without one",
+            "use an instruction-tuned model",
+        )
+    return tokenizer
+
+
+def read_corpus(directory: Path) -> Corpus:
+    """The corpus that `run` wrote.
+
+    Raises:
+        UsageError: The directory is not the finished output of `agentray mix`.
+    """
+    manifest.read(directory)
+    document = json.loads((directory / _MIXTURE).read_text(encoding="utf-8"))
+    parts: dict[str, dict[str, list[Sample]]] = {"training": {}, "validation": {}}
+    for row in pq.read_table(directory / _CORPUS).to_pylist():
+        mask = np.zeros(len(row["input_ids"]), np.bool_)
+        for start, end in zip(row["loss_starts"], row["loss_ends"], strict=True):
+            mask[start:end] = True
+        sample = Sample(np.asarray(row["input_ids"], np.int32), mask, row["prefix_length"])
+        parts[row["part"]].setdefault(row["source"], []).append(sample)
+    for name in document["agent"]:
+        parts["training"].setdefault(name, [])
+    return Corpus(
+        training=parts["training"],
+        validation=parts["validation"],
+        agent=tuple(document["agent"]),
+        weights=document["weights"],
+        eta=document["eta"],
+        seed=document["seed"],
+    )
+
+
+def conversation_of(trajectory: Trajectory) -> Conversation:
+    """A trajectory's messages, and the ids its policy sampled."""
+    first = len(trajectory.prompt)
+    sampled = {
+        first + 2 * index: turn.reply.token_ids
+        for index, turn in enumerate(trajectory.turns)
+        if turn.reply.token_ids
+    }
+    return messages(trajectory), sampled
+
+
+def _read_agent(directories: Sequence[Path]) -> dict[str, tuple[list[Conversation], Mapping[str, int]]]:
+    """Conversations by environment."""
+    found: dict[str, tuple[list[Conversation], Mapping[str, int]]] = {}
+    for directory in directories:
+        for trajectory in read_run(directory).trajectories:
+            found.setdefault(trajectory.task.env, ([], {}))[0].append(conversation_of(trajectory))
+    return found
+
+
+def _read_general(
+    sources: Iterable[GeneralSource],
+) -> dict[str, tuple[list[Conversation], Mapping[str, int]]]:
+    """Conversations by source name; a directory is a run of trajectories, a file holds messages."""
+    found: dict[str, tuple[list[Conversation], Mapping[str, int]]] = {}
+    for source in sources:
+        if source.path.is_dir():
+            found[source.name] = ([conversation_of(each) for each in read_run(source.path).trajectories], {})
+        else:
+            corpus = read_conversations(source.path)
+            found[source.name] = ([(each, {}) for each in corpus.conversations], corpus.rejected)
+    return found
+
+
+def _check_names(agent: Mapping[str, Any], general: Mapping[str, Any]) -> None:
+    both = sorted(set(agent) & set(general))
+    if both:
+        raise DataError(
+            f"source {both[0]!r} is in the agent and in the general corpus",
+            "the name decides on which side of η it counts",
+            "rename the general source",
+        )
+
+
+def _tokenize(
+    conversations: Sequence[Conversation], tokenizer: Any, max_length: int
+) -> tuple[list[Sample], Counter[str]]:
+    """Samples of one source, their common instruction marked, and how many were left out, by reason."""
+    rejected: Counter[str] = Counter()
+    found = []
+    for conversation, sampled in conversations:
+        sample, reason = samples.build(conversation, tokenizer, max_length=max_length, sampled=sampled)
+        if sample is None:
+            rejected[str(reason)] += 1
+        else:
+            found.append(sample)
+    shared = shared_prefix_length(found)
+    return [replace(sample, prefix_length=shared) for sample in found], rejected
+
+
+def _hold_out(rows: list[Sample], fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Training and validation rows; at least one of each when both are wanted and possible."""
+    count = round(len(rows) * fraction)
+    if fraction > 0 and len(rows) > 1:
+        count = min(max(count, 1), len(rows) - 1)
+    chosen = set(np.random.default_rng([seed, 2]).permutation(len(rows))[:count].tolist())
+    return (
+        [row for index, row in enumerate(rows) if index not in chosen],
+        [row for index, row in enumerate(rows) if index in chosen],
+    )
+
+
+def _write(directory: Path, corpus: Corpus) -> None:
+    rows = []
+    for part, by_source in (("training", corpus.training), ("validation", corpus.validation)):
+        for source, sources_rows in by_source.items():
+            for sample in sources_rows:
+                edges = np.flatnonzero(np.diff(np.concatenate([[0], sample.loss_mask, [0]]).astype(np.int8)))
+                rows.append(
+                    {
+                        "part": part,
+                        "source": source,
+                        "input_ids": sample.input_ids,
+                        "loss_starts": edges[::2],
+                        "loss_ends": edges[1::2],
+                        "prefix_length": sample.prefix_length,
+                    }
+                )
+    spans = pa.list_(pa.int32())
+    schema = pa.schema(
+        [
+            ("part", pa.string()),
+            ("source", pa.string()),
+            ("input_ids", spans),
+            ("loss_starts", spans),
+            ("loss_ends", spans),
+            ("prefix_length", pa.int32()),
+        ]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), directory / _CORPUS, compression="zstd")
+    document = {
+        "agent": list(corpus.agent),
+        "weights": dict(corpus.weights),
+        "eta": corpus.eta,
+        "seed": corpus.seed,
+    }
+    manifest.write_json(directory / _MIXTURE, document)

@@ -1,0 +1,171 @@
+"""The DeepSpeed engine of one worker: optimizer, sharding, mixed precision; its state as plain tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import PreTrainedModel
+
+from agentray.config import OptimizerConfig, TrainConfig
+from agentray.data.packing import Row
+from agentray.train.model import token_losses
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class LossModel(nn.Module):
+    """A language model whose forward pass is the weighted loss of a packed row."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, row: Row, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss to differentiate, and every target's own loss.
+
+        Args:
+            row: Packed samples.
+            scale: Factor on the sum of the targets' losses.
+
+        Returns:
+            A scalar, and float32 (targets,) without gradient.
+        """
+        losses = token_losses(self.model, row)
+        return losses.sum() * scale, losses.detach()
+
+
+class Engine:
+    """Model, optimizer and their distributed state.
+
+    Args:
+        model: Initial weights.
+        config: Training settings.
+    """
+
+    def __init__(self, model: PreTrainedModel, config: TrainConfig) -> None:
+        if config.gpus_per_worker == 0:
+            os.environ["DS_ACCELERATOR"] = "cpu"
+        import deepspeed
+
+        self._deepspeed = deepspeed
+        if config.gradient_checkpointing:
+            model.gradient_checkpointing_enable()
+        module = LossModel(model)
+        optimizer = torch.optim.AdamW(
+            _groups(model, config.optimizer),
+            lr=config.optimizer.learning_rate,
+            betas=config.optimizer.betas,
+            fused=True,
+        )
+        self._engine, self._optimizer, _, _ = deepspeed.initialize(
+            model=module, optimizer=optimizer, config=_settings(config), dist_init_required=False
+        )
+        self.device = self._engine.device
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The language model inside."""
+        model: PreTrainedModel = self._engine.module.model
+        return model
+
+    def backward(self, row: Row, scale: float, *, last: bool) -> torch.Tensor:
+        """Accumulate the gradient of one row; returns the targets' losses, float32 (targets,)."""
+        self._engine.set_gradient_accumulation_boundary(last)
+        loss, losses = self._engine(row, scale)
+        self._engine.backward(loss)
+        return losses  # type: ignore[no-any-return]
+
+    def step(self, learning_rate: float) -> float:
+        """Update the weights; returns the gradient norm before clipping."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._engine.step()
+        return float(self._engine.get_global_grad_norm() or 0.0)
+
+    @torch.no_grad()
+    def losses(self, row: Row) -> torch.Tensor:
+        """Every target's loss, without a gradient: float32 (targets,)."""
+        return self._engine.module(row, 1.0)[1]  # type: ignore[no-any-return]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Full float32 master weights by name, on the CPU; all workers must call it."""
+        full = self._deepspeed.utils.safe_get_full_fp32_param
+        found = {}
+        for name, parameter in self._parameters():
+            master = full(parameter)
+            value = parameter.detach() if master is None else master
+            found[name] = value.float().cpu().clone()
+        return found
+
+    def save(self, directory: Path, step: int, *, write: bool) -> None:
+        """Save weights, moments and step as safetensors, independent of the number of workers.
+
+        Args:
+            directory: Where to.
+            step: Optimizer steps done.
+            write: True on the worker that writes; all workers must call.
+        """
+        read = self._deepspeed.utils.safe_get_full_optimizer_state
+        tensors = {f"weight/{name}": value for name, value in self.weights().items()}
+        for name, parameter in self._parameters():
+            for moment in _MOMENTS:
+                value = read(parameter, moment)
+                tensors[f"{moment}/{name}"] = value.float().cpu().clone()
+        if write:
+            save_file(tensors, directory / "state.safetensors", metadata={"step": str(step)})
+
+    def load(self, directory: Path, step: int) -> None:
+        """Restore what `save` saved after `step` steps, on any number of workers."""
+        utils = self._deepspeed.utils
+        tensors = load_file(directory / "state.safetensors")
+        for name, parameter in self._parameters():
+            utils.safe_set_full_fp32_param(parameter, tensors[f"weight/{name}"].to(self.device))
+            with torch.no_grad():
+                parameter.data.copy_(tensors[f"weight/{name}"].to(parameter.dtype))
+            for moment in _MOMENTS:
+                value = tensors[f"{moment}/{name}"].to(self.device)
+                utils.safe_set_full_optimizer_state(parameter, value, moment)
+        for state in self._base_optimizer().state.values():
+            if "step" in state:
+                state["step"] = torch.as_tensor(float(step)).to(self.device)
+
+    def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return iter(self._engine.module.model.named_parameters())
+
+    def _base_optimizer(self) -> torch.optim.Optimizer:
+        inner = getattr(self._optimizer, "optimizer", self._optimizer)
+        assert isinstance(inner, torch.optim.Optimizer)
+        return inner
+
+
+def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Parameter groups: decay on matrices, none on vectors."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if parameter.ndim > 1]
+    vectors = [parameter for parameter in trained if parameter.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """DeepSpeed's own configuration. Rows are accumulated by hand, so it sees one row a step."""
+    settings: dict[str, Any] = {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "zero_optimization": {"stage": config.zero_stage},
+        "zero_allow_untested_optimizer": True,
+        "gradient_clipping": config.optimizer.max_grad_norm,
+        "steps_per_print": 10**9,
+    }
+    if config.precision == "bfloat16":
+        settings["bf16"] = {"enabled": True}
+        settings["data_types"] = {"grad_accum_dtype": "fp32"}
+    return settings

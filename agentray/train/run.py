@@ -1,0 +1,199 @@
+"""The train stage: supervised fine-tuning with Ray Train and DeepSpeed.
+
+    agentray train --data runs/mixed --model smollm2-135m --out runs/train --num-steps 100
+
+Output: `metrics.jsonl`, a line a step, and `model/`, a directory that `transformers` and vLLM load. The same
+command resumes from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agentray import manifest
+from agentray.cluster import connected
+from agentray.config import TrainConfig
+from agentray.data.mixture import Stream
+from agentray.errors import MissingDependencyError, ResourceError, UsageError
+from agentray.models import resolve_model
+from agentray.train.corpus import load_tokenizer, read_corpus
+from agentray.train.loop import METRICS, read_metrics, train_loop
+from agentray.types import Progress, silent
+
+CARD = "agentray.json"
+"""File in a model directory that says what the model was made of; the served endpoint shows it."""
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """What training did."""
+
+    out: str
+    model: str
+    """Directory of the tuned model."""
+    num_steps: int
+    tokens: int
+    """Tokens computed, over all steps of this run."""
+    loss_tokens: int
+    """Tokens that carried loss."""
+    tokens_per_s: float
+    first_loss: float
+    last_loss: float
+    validation_before: Mapping[str, float]
+    """Mean loss per token on each general validation source, before the first step."""
+    validation_after: Mapping[str, float]
+    """The same after the last step."""
+    wall_s: float
+
+
+def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
+    """Fine-tune a model on a mixture.
+
+    Raises:
+        UsageError: The data, model or proportions are wrong.
+        MissingDependencyError: torch, DeepSpeed or Ray Train is not installed.
+        ResourceError: The cluster cannot hold the workers.
+    """
+    started = time.monotonic()
+    if manifest.is_complete(config.out):
+        return _finished(config)
+    corpus = read_corpus(config.data)
+    stream = corpus.stream(config.eta)
+    model = resolve_model(config.model)
+    tokenizer = load_tokenizer(config.model)
+    config.out.mkdir(parents=True, exist_ok=True)
+    _check_identity(config)
+    with connected(), _watched(config, progress):
+        _fit(config, model)
+    tokenizer.save_pretrained(config.out / "model")
+    eta = corpus.eta if config.eta is None else config.eta
+    card = {
+        "base_model": config.model,
+        "checkpoint": f"step-{config.num_steps}",
+        "eta": eta,
+        "dataset": manifest.digest(config.data),
+        "sources": _probabilities(stream),
+    }
+    manifest.write_json(config.out / "model" / CARD, card)
+    summary = _summary(config, time.monotonic() - started)
+    inputs = {str(config.data): manifest.digest(config.data)}
+    document = manifest.Manifest(
+        "train", config.model_dump(mode="json"), asdict(summary), inputs, summary.wall_s
+    )
+    manifest.write(config.out, document)
+    return summary
+
+
+def _fit(config: TrainConfig, model: str) -> None:
+    """Run the workers to the end, restarting them from the last checkpoint when they die."""
+    try:
+        import deepspeed  # noqa: F401
+        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+    except ImportError as error:
+        raise MissingDependencyError(
+            "training needs torch, DeepSpeed and Ray Train", str(error), 'pip install "agentray[train]"'
+        ) from error
+    trainer = TorchTrainer(
+        train_loop,
+        train_loop_config={
+            "config": config.model_copy(update={"out": config.out.resolve()}).model_dump(mode="json"),
+            "model": model,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=config.num_workers,
+            use_gpu=config.gpus_per_worker > 0,
+            resources_per_worker={"CPU": 1, "GPU": config.gpus_per_worker}
+            if config.gpus_per_worker
+            else {"CPU": 1},
+        ),
+        run_config=RunConfig(
+            name="ray_train",
+            storage_path=str(config.out.resolve()),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=config.max_failures),
+        ),
+    )
+    trainer.fit()
+
+
+@contextmanager
+def _watched(config: TrainConfig, progress: Progress) -> Iterator[None]:
+    """Report the steps that the workers log, while they log them."""
+    stop = threading.Event()
+    path = config.out / METRICS
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            steps = read_metrics(path) if path.exists() else []
+            if steps:
+                last = steps[-1]
+                shown = {"loss": round(last["loss"], 4), "tokens_per_s": last["tokens_per_s"]}
+                progress(last["step"], config.num_steps, **shown)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _summary(config: TrainConfig, wall_s: float) -> TrainSummary:
+    steps = read_metrics(config.out / METRICS)
+    if not steps or steps[-1]["step"] != config.num_steps:
+        raise ResourceError(
+            "training ended before its last step",
+            f"{len(steps)} of {config.num_steps} steps are logged",
+            "run the same command again; see the logs under /tmp/ray/session_latest/logs/train",
+        )
+    return TrainSummary(
+        out=str(config.out),
+        model=str(config.out / "model"),
+        num_steps=config.num_steps,
+        tokens=sum(each["tokens"] for each in steps),
+        loss_tokens=sum(each["loss_tokens"] for each in steps),
+        tokens_per_s=steps[-1]["tokens_per_s"],
+        first_loss=steps[0]["loss"],
+        last_loss=steps[-1]["loss"],
+        validation_before=steps[0].get("validation_before", {}),
+        validation_after=steps[-1].get("validation_after", {}),
+        wall_s=wall_s,
+    )
+
+
+def _finished(config: TrainConfig) -> TrainSummary:
+    """Summary of a run that is complete already."""
+    _check_identity(config)
+    counts = manifest.read(config.out).counts
+    return TrainSummary(**{key: counts[key] for key in TrainSummary.__dataclass_fields__})
+
+
+def _check_identity(config: TrainConfig) -> None:
+    """Refuse to continue a run of other settings."""
+    path = config.out / "settings.json"
+    now: dict[str, Any] = json.loads(config.model_dump_json(exclude={"out", "max_failures", "num_workers"}))
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        different = [key for key in now if before.get(key) != now[key]]
+        if different:
+            changes = ", ".join(f"{key}: {before.get(key)!r} there, {now[key]!r} here" for key in different)
+            raise UsageError(f"{str(config.out)!r} holds another run", changes, "give another --out")
+    manifest.write_json(path, now)
+
+
+def _probabilities(stream: Stream) -> dict[str, float]:
+    return {source.name: round(source.probability, 6) for source in stream.sources}
+
+
+def model_directory(out: Path) -> Path:
+    """Where a training run leaves its model."""
+    return out / "model"

@@ -1,0 +1,79 @@
+"""The plugin: tasks, instruction, expert and scores of AgentBench's DBBench protocol."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from agentray.env import Expert, TextEnv
+from agentray.types import Family, Message, Split, Task
+from agentray_database import replies
+from agentray_database.episode import MAX_ROUNDS, DatabaseEpisode
+from agentray_database.expert import expert
+from agentray_database.generator import generate
+from agentray_database.records import read_records, record_tasks
+
+_KINDS = ("select", "insert", "update")
+
+
+class Database:
+    """Questions about a table, and modifications of it, answered in SQL."""
+
+    id: ClassVar[str] = "database"
+    family: ClassVar[Family] = "held_in"
+    description: ClassVar[str] = "AgentBench DBBench: query or modify one SQL table"
+
+    def __init__(self, data: str | None = None, seed: int = 0, max_turns: int = MAX_ROUNDS) -> None:
+        """Generated tasks, or AgentBench's records.
+
+        Args:
+            data: A DBBench jsonl file; every split then holds all its records. None: endless generated tasks.
+            seed: Seed of the generated tasks.
+            max_turns: Most replies in one episode.
+
+        Raises:
+            UsageError: There is no such file.
+            DataError: The file is not DBBench's.
+        """
+        self.max_turns = max_turns
+        self.reward_threshold = 1.0
+        self._seed = seed
+        self._records = None if data is None else read_records(data)
+
+    def tasks(self, split: Split) -> Iterator[Task]:
+        """The records of the data file, or endless generated tasks."""
+        return generate(split, self._seed) if self._records is None else record_tasks(self._records, split)
+
+    def make(self) -> TextEnv:
+        """A fresh episode."""
+        return DatabaseEpisode(self.max_turns)
+
+    def instruction(self, task: Task) -> tuple[Message, ...]:
+        """The rules, the same for every task, and AgentBench's acknowledgement without loss."""
+        return (Message("user", replies.INSTRUCTION), Message("assistant", "Ok."))
+
+    def parse(self, reply: str) -> str | None:
+        """The statement a reply runs, or its `Final Answer: ...` line."""
+        return replies.parse(reply)
+
+    def expert(self, task: Task) -> Expert:
+        """Runs the task's statement, then answers with what it returned."""
+        return expert(task.data)
+
+    def random_reply(self, info: Mapping[str, Any], rng: random.Random) -> str:
+        """A random cell of the table as the answer."""
+        return replies.answer("I guess.", [rng.choice(info.get("cells") or ["none"])])
+
+    def summarize(self, metrics: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+        """Accuracy of each category, and `overall_cat_accuracy`, their mean.
+
+        AgentBench's mean is over SELECT, INSERT and UPDATE; a category without an episode is left out here.
+        """
+        scores = {}
+        for kind in _KINDS:
+            rewards = [metric[f"success_{kind}"] for metric in metrics if f"success_{kind}" in metric]
+            if rewards:
+                scores[f"{kind}_accuracy"] = sum(rewards) / len(rewards)
+        overall = {"overall_cat_accuracy": sum(scores.values()) / len(scores)} if scores else {}
+        return {**scores, **overall}

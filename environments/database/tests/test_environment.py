@@ -1,0 +1,129 @@
+import random
+from itertools import islice
+
+import gymnasium
+import pytest
+from playing import play
+
+from agentray.env import check_environment, resolve
+from agentray.errors import DataError, UsageError
+from agentray.types import SPLITS, Message
+from agentray_database import Database
+
+
+@pytest.fixture(scope="module")
+def environment():
+    return Database()
+
+
+@pytest.fixture(scope="module")
+def tasks(environment):
+    return {split: list(islice(environment.tasks(split), 500)) for split in SPLITS}
+
+
+def _follow(expert):
+    return lambda messages, info: expert(messages)
+
+
+def test_the_plugin_keeps_the_contract():
+    check_environment(resolve("database"))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_expert_solves_almost_every_generated_task(environment, tasks, split):
+    rewards = [play(environment, task, _follow(environment.expert(task)))[0] for task in tasks[split]]
+    assert sum(rewards) >= 0.99 * len(rewards)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_random_answers_are_almost_never_right(environment, tasks, split):
+    rng = random.Random(0)
+    rewards = [
+        play(environment, task, lambda messages, info: environment.random_reply(info, rng))[0]
+        for task in tasks[split]
+    ]
+    assert sum(rewards) < 0.05 * len(rewards)
+
+
+def test_answering_without_acting_never_modifies(environment, tasks):
+    for task in tasks["train"][:60]:
+        reward, _, info = play(
+            environment, task, lambda messages, info: 'Action: Answer\nFinal Answer: ["done"]'
+        )
+        assert reward == 0 and info["metrics"] == {f"success_{task.data['kind']}": 0.0}
+
+
+def test_the_instruction_is_the_same_for_every_task(environment, tasks):
+    assert len({environment.instruction(task) for split in SPLITS for task in tasks[split]}) == 1
+    acknowledgement = environment.instruction(tasks["train"][0])[-1]
+    assert acknowledgement == Message("assistant", "Ok.", loss=False)
+
+
+@pytest.mark.parametrize(
+    ("reply", "action"),
+    [
+        ("I look.\nAction: Operation\n```sql\nSELECT 1\n```", "SELECT 1"),
+        ("Action: Operation\n```sql\nSELECT 1\nFROM t;\n```\nmore", "SELECT 1 FROM t;"),
+        ('Done.\nAction: Answer\nFinal Answer: ["a"]', 'Final Answer: ["a"]'),
+        ("Action: Operation\nSELECT 1", None),
+        ("Action: Think\n```sql\nSELECT 1\n```", None),
+        ("Final Answer: [1]", None),
+        ("", None),
+    ],
+)
+def test_replies_are_parsed_as_agentbench_does(environment, reply, action):
+    assert environment.parse(reply) == action
+
+
+def test_a_reply_without_action_ends_the_episode_but_its_answer_counts(environment, tasks):
+    task = next(task for task in tasks["test"] if task.data["kind"] == "select")
+    assert play(environment, task, lambda messages, info: "I do not know.")[0] == 0
+    reply = f"So:\nFinal Answer: {task.data['label']}"
+    assert play(environment, task, lambda messages, info: reply)[0] == 1
+
+
+def test_a_statement_that_fails_does_not_end_the_episode(environment, tasks):
+    task = next(task for task in tasks["test"] if task.data["kind"] == "insert")
+    replies = iter(["SELECT * FROM nowhere", task.data["sql"]])
+
+    def reply(messages, info):
+        statement = next(replies, None)
+        return "Final Answer: []" if statement is None else f"Action: Operation\n```sql\n{statement}\n```"
+
+    reward, messages, _ = play(environment, task, reply)
+    assert reward == 1 and messages[4].content.startswith("1146 (42S02)")
+
+
+def test_fifteen_rounds_truncate_and_a_changed_table_still_counts(environment, tasks):
+    task = next(task for task in tasks["test"] if task.data["kind"] == "update")
+    episode = environment.make()
+    episode.reset(options={"task": task})
+    for turn in range(15):
+        statement = task.data["sql"] if turn == 3 else "SELECT 1"
+        _, reward, terminated, truncated, _ = episode.step(f"Action: Operation\n```sql\n{statement}\n```")
+    assert (reward, terminated, truncated) == (1.0, False, True)
+    with pytest.raises(RuntimeError, match="reset"):
+        episode.step("again")
+
+
+def test_the_summary_is_the_mean_of_the_categories_present(environment):
+    metrics = [{"success_select": 1.0}, {"success_select": 0.0}, {"success_insert": 1.0}]
+    expected = {"select_accuracy": 0.5, "insert_accuracy": 1.0, "overall_cat_accuracy": 0.75}
+    assert environment.summarize(metrics) == expected
+    assert environment.summarize([]) == {}
+
+
+def test_gymnasium_makes_the_environment_and_draws_a_task():
+    episode = gymnasium.make("agentray/Database-v0")
+    first, _ = episode.reset(seed=3)
+    assert "the headers of this table are" in first
+    assert episode.reset(seed=3)[0] == first
+
+
+def test_a_missing_or_foreign_data_file_is_an_error_with_a_fix(tmp_path):
+    with pytest.raises(UsageError, match="cannot read"):
+        Database(data=str(tmp_path / "none.jsonl"))
+    for content in ("", "{}\n", "not json\n", '{"type": ["INSERT"], "table": {}}\n'):
+        (tmp_path / "bad.jsonl").write_text(content)
+        with pytest.raises(DataError, match="fix:"):
+            Database(data=str(tmp_path / "bad.jsonl"))

@@ -1,0 +1,278 @@
+"""The page is one inert, well-formed file, whatever the report and the models hold."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from agentray.evaluate import charts
+from agentray.evaluate.markup import clean, duration, number, percent, size
+from agentray.evaluate.report import Example, write_page
+from agentray.types import Message
+
+HOSTILE = (
+    "</script></style></pre><img src=x onerror=alert(1)><script>alert(2)</script>\" ' ${headline} \ud800 \x00"
+)
+
+REPORT = {
+    "stages": [
+        {"name": "rollout", "wall_s": 38.5, "counts": {"read": 400, "failed": 2}},
+        {"name": "train", "wall_s": 402.7, "counts": {"steps": 3, "nested": {"a": 1}}},
+    ],
+    "scores": {
+        "database": {
+            "before": 0.0,
+            "after": 0.828,
+            "n": 64,
+            "before_interval": [0.0, 0.057],
+            "after_interval": [0.718, 0.901],
+            "p_value": 1e-9,
+            "family": "held_in",
+            "extra": {"before": {"select_accuracy": 0.0}, "after": {"select_accuracy": 0.79, "turns": 2.1}},
+        },
+        "alfworld": {"before": 0.031, "after": 0.61, "n": 64, "family": "held_in"},
+    },
+    "agentbench_dev": {"overall_cat_accuracy": {"before": 0.0, "after": 0.253}, "n": 60},
+    "general": {"before_nll": 1.352, "after_nll": 1.371},
+    "training": {
+        "steps": [1, 2, 3],
+        "loss": [2.0, 1.0, 0.5],
+        "loss_by_source": {"database": [2.4, None, 0.1], "general": [1.3, 1.3, 1.2]},
+        "tokens_per_s": 823.4,
+    },
+    "data": {
+        "read": 400,
+        "kept": 312,
+        "rejected": {"low_reward": 88},
+        "eta": 0.2,
+        "realised": {"agent": 0.207},
+    },
+    "peak_memory_bytes": 4_402_341_478,
+    "wall_s": 741.2,
+    "versions": {"ray": "2.60.0"},
+    "commit": "5f0c6a1d",
+    "serve_command": "agentray serve --model runs/train/model",
+}
+
+EXAMPLES = [
+    Example("database", "test/2", False, "Count the rows.", [Message("user", "q"), Message("assistant", "")]),
+    Example(
+        "database",
+        "test/1",
+        True,
+        "Add a book.",
+        [
+            Message("user", "the long instruction"),
+            Message("assistant", "OK."),
+            Message("user", "Add a book to the table."),
+            Message("assistant", "Thought: insert it\nAction: Operation", loss=True),
+        ],
+    ),
+]
+
+VOID = {"meta", "link", "img", "br", "hr", "input", "base"}
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text; fails on a tag that closes what is not open."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.source = source
+        self.feed(source)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        self.text += data
+
+    def ids(self):
+        return [attrs["id"] for _, attrs in self.tags if "id" in attrs]
+
+
+@pytest.fixture
+def page(tmp_path):
+    def write(report=REPORT, examples=EXAMPLES) -> Page:
+        path = tmp_path / "page.html"
+        write_page(report, examples, path)
+        assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+        return Page(path.read_text(encoding="utf-8"))
+
+    return write
+
+
+def assert_inert(page: Page) -> None:
+    for tag, attrs in page.tags:
+        assert tag not in {
+            "script",
+            "link",
+            "img",
+            "iframe",
+            "object",
+            "embed",
+            "base",
+            "form",
+            "audio",
+            "video",
+        }
+        assert not [
+            name for name in attrs if name.startswith("on") or name in ("src", "srcset", "xlink:href")
+        ]
+        assert tag != "a" or attrs["href"].startswith("#")
+    assert [attrs for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
+    style = re.search(r"<style>(.*?)</style>", page.source, re.DOTALL).group(1)
+    assert "url(" not in style and "@import" not in style
+    assert "http://" not in page.source and "https://" not in page.source
+
+
+def poison(value):
+    if isinstance(value, dict):
+        return {key if key.isidentifier() else HOSTILE: poison(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [poison(inner) for inner in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+def test_full_page_is_well_formed_and_loads_nothing(page):
+    full = page()
+    assert_inert(full)
+    assert len(full.ids()) == len(set(full.ids()))
+    targets = [attrs["href"][1:] for tag, attrs in full.tags if tag == "a"]
+    assert set(targets) <= set(full.ids())
+
+
+def test_headline_and_sections_say_the_numbers(page):
+    text = page().text
+    assert "From 0% to 83% on database and from 3% to 61% on alfworld" in text
+    for part in (
+        "72% to 90%, p < 0.001",
+        "0% → 25%",
+        "+1.4%",
+        "312 of 400",
+        "12 min 21 s",
+        "4.1 GiB",
+        "2.60.0",
+    ):
+        assert part in text
+
+
+def test_hostile_text_is_shown_and_never_runs(page):
+    messages = [
+        Message("system", HOSTILE),
+        Message("assistant", HOSTILE * 20, loss=True),
+        Message("user", HOSTILE),
+    ]
+    examples = [Example(HOSTILE, HOSTILE, won, HOSTILE, messages) for won in (True, False)]
+    report = poison(REPORT)
+    report["scores"] = {HOSTILE: {**REPORT["scores"]["database"], "family": HOSTILE}}
+    report["training"]["loss_by_source"] = {HOSTILE: [1.0, 2.0, 3.0]}
+    report["data"]["rejected"] = {HOSTILE: 3}
+    report["agentbench_dev"] = {HOSTILE: {"before": 0.1, "after": 0.2}}
+    hostile = page(report, examples)
+    assert_inert(hostile)
+    assert "<img src=x onerror=alert(1)>" in hostile.text
+    assert "${headline}" in hostile.text
+
+
+@pytest.mark.parametrize("part", sorted(REPORT))
+def test_a_missing_part_leaves_a_valid_page(page, part):
+    assert_inert(page({key: value for key, value in REPORT.items() if key != part}))
+
+
+@pytest.mark.parametrize("part", sorted(REPORT))
+def test_an_empty_or_odd_part_leaves_a_valid_page(page, part):
+    for odd in (None, {}, [], [None], "text", {"before": None, "steps": [], "loss": None}):
+        assert_inert(page({**REPORT, part: odd}))
+
+
+def test_an_empty_report_says_so(page):
+    empty = page({}, [])
+    assert "has not been scored" in empty.text
+    assert "scores" not in empty.ids() and "trajectories" not in empty.ids()
+
+
+def test_unknown_is_never_shown_as_zero(page):
+    text = page({"scores": {"database": {"before": float("nan"), "after": 0.5}}}, []).text
+    assert "not scored → 50%" in text
+    assert "has not been scored" in text
+
+
+def test_many_environments_get_a_short_headline(page):
+    scores = {f"env{i}": {"before": 0.1, "after": 0.1 + 0.1 * i} for i in range(5)}
+    assert (
+        "Better on 4 of 5 environments; env4 moved most, from 10% to 50%" in page({"scores": scores}, []).text
+    )
+
+
+def test_won_comes_before_lost_and_the_instruction_is_folded(page):
+    shown = page()
+    assert shown.text.index("test/1") < shown.text.index("test/2")
+    assert "Instruction given first, 2 messages" in shown.text
+    assert "<b>Thought</b>: insert it" in shown.source
+    assert "(empty)" in shown.text
+
+
+def test_long_text_and_long_conversations_are_folded(page):
+    messages = [Message("user" if i % 2 == 0 else "assistant", f"message {i} " * 200) for i in range(40)]
+    shown = page({}, [Example("count", "long", True, "task", messages)])
+    assert "22 messages in between" in shown.text
+    assert "message 39" in shown.text
+    assert all("open" not in attrs for tag, attrs in shown.tags if tag == "details")
+
+
+def test_text_that_reorders_or_cannot_be_encoded_is_made_visible():
+    assert clean("a\u202eb\ud800\x00\r\n<") == "a\ufffdb?\u2400\n&lt;"
+
+
+def test_numbers_read_well():
+    assert [percent(share) for share in (0, 0.004, 0.253, 0.999, 1)] == ["0%", "0.4%", "25%", "99.9%", "100%"]
+    assert [duration(t) for t in (1.14, 38.2, 59.7, 724, 7260)] == [
+        "1.1 s",
+        "38 s",
+        "1 min 0 s",
+        "12 min 4 s",
+        "2 h 1 min",
+    ]
+    assert [size(n) for n in (12, 2048, 4.1 * 2**30)] == ["12 bytes", "2 KiB", "4.1 GiB"]
+    assert [number(value) for value in (True, "1", None, float("nan"), 2)] == [None, None, None, None, 2.0]
+
+
+def test_smoothing_keeps_the_start_and_the_length():
+    assert charts.smooth([(0, 4.0), (1, 2.0), (2, 0.0)], 2) == [(0, 4.0), (1, 3.0), (2, 1.0)]
+
+
+def test_curve_file_stands_alone(tmp_path):
+    path = tmp_path / "plot.svg"
+    curves = {"agent <score>": [(1.0, 0.8), (0.0, 0.1)], "general NLL": [(0.0, 1.3), (1.0, 1.3)], "none": []}
+    charts.write_curve(curves, path, "Score & η")
+    text = path.read_text(encoding="utf-8")
+    assert Page(text).open == []
+    assert text.count("<polyline") == 2 and text.count("<circle") == 4
+    assert "agent &lt;score&gt;" in text and "no points" in text
+    assert text.count("http") == 1 and 'xmlns="http://www.w3.org/2000/svg"' in text
+
+
+def test_curve_of_one_point_and_of_nothing(tmp_path):
+    charts.write_curve({"score": [(0.2, 0.0)]}, tmp_path / "one.svg", "one")
+    with pytest.raises(ValueError, match="no curve"):
+        charts.write_curve({}, tmp_path / "none.svg", "none")
+
+
+def test_raw_numbers_are_in_the_page(page):
+    assert json.dumps(REPORT, indent=1, ensure_ascii=False) in page().text
