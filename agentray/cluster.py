@@ -31,7 +31,12 @@ def connected(**options: Any) -> Iterator[None]:
         ray.init(address=address, log_to_driver=False)
     else:
         num_cpus = max(MIN_CPUS, os.cpu_count() or 1)
-        defaults = {"num_cpus": num_cpus, "include_dashboard": False, "log_to_driver": False}
+        defaults = {
+            "num_cpus": num_cpus,
+            "include_dashboard": False,
+            "log_to_driver": False,
+            "logging_level": "ERROR",
+        }
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         ray.init(address="local", **{**defaults, **options})
     try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agentray.errors import UsageError, closest
 from agentray.types import Split
@@ -259,6 +259,17 @@ class TuneConfig(Settings):
     """Values of η."""
     max_concurrent: int = Field(1, ge=1)
     """Trials that run at once."""
+    max_general_loss: float = Field(0.03, ge=0)
+    """Largest relative rise of the general validation loss that the recommended η may have."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trials_live_in_out(cls, values: Any) -> Any:
+        """The trials' directories follow from `out`; nobody has to name them."""
+        if isinstance(values, dict) and "out" in values:
+            for stage in ("train", "evaluate"):
+                values[stage] = {"out": values["out"], **values.get(stage, {})}
+        return values
 
 
 Config = TypeVar("Config", bound=Settings)
@@ -288,13 +299,24 @@ def load(
     merged: dict[str, Any] = dict(document.get(table, {}))
     if "env" in kind.model_fields and "env" in document:
         merged["env"] = document["env"]
-    merged.update({key: value for key, value in (values or {}).items() if value is not None})
+    _merge(merged, values or {})
     for override in overrides:
         _apply(override, table, merged)
     try:
         return kind.model_validate(merged)
     except ValidationError as error:
         raise _explain(error, kind, table) from error
+
+
+def _merge(settings: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Write the values that were given over the settings, table by table."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            inner = dict(settings.get(key, {}))
+            _merge(inner, value)
+            settings[key] = inner
+        elif value is not None:
+            settings[key] = value
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -357,3 +379,26 @@ def _explain(error: ValidationError, kind: type[Settings], table: str) -> UsageE
             f"setting {key!r} is missing", "it has no default", f"give --{option}, or --set {key}=…"
         )
     return UsageError(f"setting {key!r} is {problem['input']!r}", problem["msg"], f"--set {key}=…")
+
+
+class ReportConfig(Settings):
+    """One page about one training run, from the directories that its stages wrote."""
+
+    before: Path
+    """Evaluation run of the base model."""
+    after: Path
+    """Evaluation run of the tuned model, on the same tasks and seeds."""
+    out: Path
+    """Directory for `report.json` and `report.html`."""
+    train: Path | None = None
+    """Training run: loss curves and general ability."""
+    filter: Path | None = None
+    """Filter output: how many trajectories were kept, and why others were not."""
+    mix: Path | None = None
+    """Mix output: η and the realised ratios."""
+    benchmark_before: Path | None = None
+    """Evaluation run of the base model on AgentBench's own database records."""
+    benchmark_after: Path | None = None
+    """Evaluation run of the tuned model on the same records."""
+    env: EnvSettings = {}
+    """Settings per environment id, as the evaluations had them."""

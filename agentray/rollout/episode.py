@@ -113,6 +113,7 @@ class Episode:
     async def _turns_of(self, env: TextEnv) -> tuple[Status, str | None]:
         task = self._attempt.task
         observation, info = await self._blocking(env.reset, seed=self._attempt.seed, options={"task": task})
+        self._metrics = dict(info.get("metrics", {}))
         self._prompt = (*self._environment.instruction(task), Message("user", observation))
         messages = list(self._prompt)
         for _ in range(self._environment.max_turns):
@@ -129,9 +130,9 @@ class Episode:
                 return "failed", f"no reply within {self._limits.turn_timeout_s:g} s"
             observation, reward, terminated, truncated, info = await self._blocking(env.step, reply.text)
             ended = terminated or truncated
+            self._metrics = dict(info.get("metrics", {}))
             self._turns.append(Turn(reply, info.get("action"), "" if ended else observation, float(reward)))
             if ended:
-                self._metrics = dict(info.get("metrics", {}))
                 return ("completed", None) if terminated else ("truncated", "the environment's limit")
             messages += [Message("assistant", reply.text, loss=True), Message("user", observation)]
         return "truncated", f"{self._environment.max_turns} turns"

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -22,6 +23,7 @@ from agentray.types import EnvSpec, PolicySpec, Sampling, Trajectory
 
 _WORKER_CPUS = 0.25
 """Logical CPUs a worker reserves: it waits for replies most of the time."""
+_CLOSE_TIMEOUT_S = 20.0
 _log = logging.getLogger(__name__)
 
 
@@ -50,13 +52,13 @@ class Pool:
         self.engine: Any | None = None
         if policy.scope == "actor":
             self.engine = _engine(policy, config.in_flight)
-        worker = ray.remote(RolloutWorker).options(
-            num_cpus=_WORKER_CPUS, max_concurrency=config.in_flight + 4, max_restarts=-1
+        actor = ray.remote(RolloutWorker).options(
+            num_cpus=_WORKER_CPUS,
+            max_concurrency=config.in_flight + 4,
+            scheduling_strategy="DEFAULT",
         )
-        self._workers = [
-            worker.remote(environments, policy, self.engine, sampling, limits)
-            for _ in range(config.num_workers)
-        ]
+        self._new_worker = partial(actor.remote, environments, policy, self.engine, sampling, limits)
+        self._workers = [self._new_worker() for _ in range(config.num_workers)]
 
     async def ready(self) -> None:
         """Wait until every worker and the policy can act.
@@ -93,18 +95,19 @@ class Pool:
                 if attempt is None:
                     exhausted = True
                     break
-                running.add(asyncio.create_task(self._persist(attempt, turn)))
+                running.add(asyncio.create_task(self._make(attempt, turn)))
                 turn += 1
             if running:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     yield task.result()
 
-    async def _persist(self, attempt: Attempt, turn: int) -> Trajectory:
+    async def _make(self, attempt: Attempt, turn: int) -> Trajectory:
         """Make an attempt until it does not fail, or the retries are used up."""
         trajectory: Trajectory | None = None
         for retry in range(self._config.max_retries + 1):
-            worker = self._workers[(turn + retry) % len(self._workers)]
+            place = (turn + retry) % len(self._workers)
+            worker = self._workers[place]
             try:
                 trajectory = await worker.play.remote(attempt)
                 if trajectory.status != "failed":
@@ -113,18 +116,16 @@ class Pool:
             except RayActorError as error:
                 why = f"the worker died: {error}"
                 trajectory = _lost(attempt, why)
+                if self._workers[place] is worker:  # the first to notice replaces it
+                    self._workers[place] = self._new_worker()
             _log.warning("attempt %s failed (%s), try %d", attempt.key, why, retry + 1)
         assert trajectory is not None
         return trajectory
 
     async def close(self) -> None:
-        """End the workers and the engine."""
-        closing = [worker.close.remote() for worker in self._workers]
-        if self.engine is not None:
-            closing.append(self.engine.close.remote())
-        await asyncio.wait([asyncio.ensure_future(_quiet(each)) for each in closing], timeout=20)
-        for actor in [*self._workers, *([self.engine] if self.engine is not None else [])]:
-            ray.kill(actor)
+        """End the workers, and the engine unless `kept_engines` keeps it."""
+        kept = _kept_engines is not None
+        await _end([*self._workers, *([] if self.engine is None or kept else [self.engine])])
 
 
 @asynccontextmanager
@@ -149,12 +150,46 @@ def default_num_workers() -> int:
     return max(1, min(4, os.cpu_count() or 1))
 
 
+_kept_engines: dict[str, Any] | None = None
+
+
+@contextmanager
+def kept_engines() -> Iterator[None]:
+    """Inside the block, runs with an equal engine share one actor, which ends with the block."""
+    global _kept_engines
+    _kept_engines = {}
+    try:
+        yield
+    finally:
+        kept, _kept_engines = list(_kept_engines.values()), None
+        asyncio.run(_end(kept))
+
+
 def _engine(policy: PolicySpec, in_flight: int) -> Any:
     """The actor of a model engine. It reserves one CPU, and uses what the operating system gives it."""
-    actor = ray.remote(load_attribute(policy.entry_point))
-    return actor.options(
-        num_cpus=1, num_gpus=policy.num_gpus, max_concurrency=in_flight + 4, max_restarts=1
-    ).remote(**policy.kwargs)
+    name = repr(policy)
+    if _kept_engines is not None and name in _kept_engines:
+        return _kept_engines[name]
+    actor = ray.remote(load_attribute(policy.entry_point)).options(
+        num_cpus=1,
+        num_gpus=policy.num_gpus,
+        max_concurrency=in_flight + 4,
+        max_restarts=1,
+        scheduling_strategy="DEFAULT",  # not inside the placement group of a Tune trial, which has no room
+    )
+    engine = actor.remote(**policy.kwargs)
+    if _kept_engines is not None:
+        _kept_engines[name] = engine
+    return engine
+
+
+async def _end(actors: Sequence[Any]) -> None:
+    """Close actors, then end their processes."""
+    if actors:
+        closing = [asyncio.ensure_future(_quiet(actor.close.remote())) for actor in actors]
+        await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
+    for actor in actors:
+        ray.kill(actor)
 
 
 def _lost(attempt: Attempt, why: str) -> Trajectory:

@@ -67,6 +67,10 @@ def engine_arguments(engine: EngineConfig) -> dict[str, Any]:
         arguments["kv_cache_memory_bytes"] = int(engine.kv_cache_gib * 2**30)
         # Compiling takes about a minute on two cores and makes replies no faster there.
         arguments["enforce_eager"] = True
+        # vLLM 0.29 dies on a CPU when a seeded, sampled request is prefilled in parts ("CPU Generator does
+        # not use offset"): whole prompts only, then.
+        arguments["enable_chunked_prefill"] = False
+        arguments["max_num_batched_tokens"] = max(2048, engine.max_model_len)
     elif engine.num_gpus < 1:
         arguments["gpu_memory_utilization"] = 0.9 * engine.num_gpus
     elif engine.num_gpus > 1:

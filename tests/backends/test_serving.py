@@ -111,6 +111,13 @@ def test_the_engine_answers_many_at_once_as_it_does_alone(engine: Any) -> None:
     assert {reply.text for reply in ray.get(calls, timeout=120)} == {ANSWER}
 
 
+def test_long_seeded_prompts_at_once_do_not_end_the_engine(engine: Any) -> None:
+    """More prompt tokens than one step takes: vLLM would split a prompt, and its CPU worker dies of that."""
+    sampling = Sampling(temperature=1.0, seed=1, max_tokens=4)
+    calls = [engine.act.remote([Message("user", f"{i} " + "word " * 400)], sampling) for i in range(12)]
+    assert all(reply.token_ids for reply in ray.get(calls, timeout=120))
+
+
 def test_a_conversation_that_does_not_fit_is_a_context_limit(engine: Any) -> None:
     with pytest.raises(PolicyError) as caught:
         ask(engine, "word " * 600)

@@ -61,8 +61,7 @@ class HouseholdGame(gymnasium.Env[str, str]):
         won = self._world.satisfies(self._goal)
         truncated = not won and self._exhausted()
         self._running = not (won or truncated)
-        if not self._running:
-            info["metrics"] = {f"success_{self._goal.type}": float(won)}
+        info["metrics"] = {f"success_{self._goal.type}": float(won)}
         return observation, float(won), won, truncated, info
 
     def _perform(self, command: str | None) -> str:
@@ -81,4 +80,5 @@ class HouseholdGame(gymnasium.Env[str, str]):
         possible = sorted(self._world.commands())
         if self._show_admissible:
             text = f"{text}\nAVAILABLE ACTIONS: {', '.join(possible)}"
-        return text, {"action": command, "admissible_commands": possible}
+        metrics = {f"success_{self._goal.type}": 0.0}
+        return text, {"action": command, "admissible_commands": possible, "metrics": metrics}

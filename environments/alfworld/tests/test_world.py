@@ -1,4 +1,4 @@
-"""The simulator against recordings of ALFWorld's own engine, and its rules on a small household."""
+"""The simulator against recorded games of ALFWorld's own engine, and its rules on a small household."""
 
 import gzip
 import json
@@ -13,7 +13,6 @@ from agentray_alfworld.games import read_games
 from agentray_alfworld.goals import Goal
 from agentray_alfworld.world import NOTHING, World
 
-WALKS = json.loads((Path(__file__).parent / "engine_walks.json").read_text())
 DATA = Path(os.environ.get("AGENTRAY_TEST_DATA") or Path(__file__).parents[3] / "../shared/data")
 GAMES = DATA / "alfworld" / "generated_games.jsonl.gz"
 needs_games = pytest.mark.skipif(not GAMES.exists(), reason=f"AGENTRAY_TEST_DATA lacks {GAMES}")
@@ -39,15 +38,6 @@ def say(world: World, *commands: str) -> str:
         act = world.commands().get(command)
         answer = act() if act else NOTHING
     return answer
-
-
-@pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk["data"]["goal"]["type"])
-def test_every_answer_and_the_number_of_commands_equal_the_real_engine(walk):
-    world, goal = World(walk["data"]), Goal.from_data(walk["data"])
-    for command, observation, num_commands, won in walk["steps"]:
-        assert len(world.commands()) == num_commands
-        assert say(world, command) == observation
-        assert world.satisfies(goal) is won
 
 
 @needs_games

@@ -36,13 +36,12 @@ class DatabaseEpisode(gymnasium.Env[str, str]):
         task: Task = (options or {}).get("task") or next(generate("train", seed or 0))
         self._task, self._rounds = task, 0
         self._sandbox = Sandbox(task.data["table"], task.data["headers"], task.data["rows"])
-        return f"{task.data['question']}\n{task.data['description']}", {"cells": _cells(task)}
+        return f"{task.data['question']}\n{task.data['description']}", self._info(task, None, 0.0)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Run the statement of a reply, or grade the reply when it runs none."""
         if self._sandbox is None or self._task is None:
             raise RuntimeError("step() outside an episode: call reset() first")
-        info: dict[str, Any] = {"action": parse(action), "cells": _cells(self._task)}
         statement = operation(action)
         observation = "" if statement is None else self._sandbox.execute(statement)
         self._rounds += 1
@@ -51,15 +50,19 @@ class DatabaseEpisode(gymnasium.Env[str, str]):
         reward = 0.0
         if terminated or truncated:
             reward = self._grade(self._task, self._sandbox, action)
-            info["metrics"] = {f"success_{self._task.data['kind']}": reward}
             self.close()
-        return observation, reward, terminated, truncated, info
+        return observation, reward, terminated, truncated, self._info(self._task, parse(action), reward)
 
     def close(self) -> None:
         """Free the database."""
         if self._sandbox is not None:
             self._sandbox.close()
         self._sandbox = None
+
+    @staticmethod
+    def _info(task: Task, action: str | None, reward: float) -> dict[str, Any]:
+        metrics = {f"success_{task.data['kind']}": reward}
+        return {"action": action, "cells": _cells(task), "metrics": metrics}
 
     @staticmethod
     def _grade(task: Task, sandbox: Sandbox, reply: str) -> float:

@@ -1,0 +1,5 @@
+"""`python -m agentray` is the command line."""
+
+from agentray.cli import main
+
+main()

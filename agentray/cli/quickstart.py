@@ -1,0 +1,326 @@
+"""The quickstart: the whole loop on this machine, with real weights, ending in a report and a model to serve.
+
+    agentray quickstart --out runs/quickstart
+
+Every stage is the one its own command runs, so an interrupted quickstart goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from agentray import manifest
+from agentray.cli import console
+from agentray.cluster import connected
+from agentray.config import (
+    EngineConfig,
+    EnvSettings,
+    EvaluateConfig,
+    FilterConfig,
+    GeneralSource,
+    MixConfig,
+    OptimizerConfig,
+    ReportConfig,
+    RolloutConfig,
+    SamplingConfig,
+    ServeConfig,
+    Settings,
+    TrainConfig,
+)
+from agentray.types import Progress
+
+_SERVED_NAME = "agentlm"
+_DATA = Path(os.environ.get("AGENTRAY_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
+
+
+class QuickstartConfig(Settings):
+    """Sizes of the quickstart, chosen for two cores and ten minutes."""
+
+    out: Path = Path("runs/quickstart")
+    """Where everything goes: a directory per stage, `report.json`, `report.html` and `model/`."""
+    model: str = "smollm2-135m"
+    """Base model."""
+    num_database: int = Field(480, ge=1)
+    """Expert database trajectories to collect."""
+    num_alfworld: int = Field(160, ge=1)
+    """Expert household trajectories to collect."""
+    num_general: int = Field(160, ge=20)
+    """Answers of the base model to general prompts."""
+    eta: float = Field(0.8, ge=0, le=1)
+    """Share of agent samples in training."""
+    num_steps: int = Field(48, ge=1)
+    """Optimizer steps."""
+    batch_size: int = Field(16, ge=1)
+    """Samples a step."""
+    learning_rate: float = Field(3e-4, gt=0)
+    """Peak learning rate."""
+    num_test: int = Field(50, ge=1)
+    """Unseen tasks per environment to score on, before and after."""
+    benchmark: Path | None = _DATA / "dbbench" / "dev.jsonl"
+    """AgentBench's database records, scored too where the file exists; never trained on."""
+
+
+def run(config: QuickstartConfig) -> dict[str, Any]:
+    """The whole loop; returns the report."""
+    return _Quickstart(config).run()
+
+
+class _Quickstart:
+    """The stages in order, each timed."""
+
+    def __init__(self, config: QuickstartConfig) -> None:
+        self._config, self._out = config, config.out
+        self._stages: list[dict[str, Any]] = []
+        self._engine = EngineConfig(max_model_len=2048)
+        benchmark = config.benchmark
+        self._benchmark = benchmark if benchmark is not None and benchmark.is_file() else None
+        if benchmark is not None and self._benchmark is None:
+            print(f"no AgentBench records at {benchmark}: that figure is left out", file=sys.stderr)
+
+    def run(self) -> dict[str, Any]:
+        """All stages."""
+        started = time.monotonic()
+        self._out.mkdir(parents=True, exist_ok=True)
+        with _peak_memory() as peak, connected():
+            self._stage("weights", self._weights)
+            self._stage("rollout", self._rollout)
+            self._base_model()
+            self._stage("filter", self._filter)
+            self._stage("mix", self._mix)
+            self._stage("train", self._train)
+            self._tuned_model()
+        more = {
+            "peak_memory_bytes": peak(),
+            "wall_s": round(time.monotonic() - started, 1),
+            "serve_command": f"agentray serve --model {self._out / 'model'} --port 8000",
+        }
+        return self._report(more)
+
+    def _stage(self, name: str, work: Callable[[Progress], Mapping[str, Any]]) -> None:
+        started = time.monotonic()
+        with console.progress(f"{name:<16}") as progress:
+            counts = work(progress)
+        self._stages.append(
+            {"name": name, "wall_s": round(time.monotonic() - started, 1), "counts": dict(counts)}
+        )
+
+    def _weights(self, progress: Progress) -> Mapping[str, Any]:
+        from agentray.models import resolve_model
+
+        directory = resolve_model(self._config.model)
+        progress(1, 1)
+        return {"model": self._config.model, "path": directory}
+
+    def _rollout(self, progress: Progress) -> Mapping[str, Any]:
+        from agentray.rollout.run import run
+
+        sizes = {"database": self._config.num_database, "alfworld": self._config.num_alfworld}
+        counts = {}
+        for env, num_tasks in sizes.items():
+            out = self._out / "rollout" / env
+            counts[env] = run(RolloutConfig(envs=[env], out=out, num_tasks=num_tasks), progress).completed
+        return counts
+
+    def _base_model(self) -> None:
+        """The base model's answers to general prompts, and its scores: one engine for both."""
+        from agentray.rollout.pool import kept_engines
+
+        with kept_engines():
+            self._stage("distill", self._distill)
+            self._stage("evaluate base", partial(self._evaluate, self._config.model, "before"))
+
+    def _distill(self, progress: Progress) -> Mapping[str, Any]:
+        from agentray.rollout.run import run
+
+        done = run(
+            RolloutConfig(
+                envs=["general"],
+                out=self._out / "general",
+                policy=self._config.model,
+                num_tasks=self._config.num_general,
+                sampling=SamplingConfig(temperature=0.8, max_tokens=96),
+                engine=self._engine,
+            ),
+            progress,
+        )
+        return {"answers": done.completed, "tokens": done.completion_tokens}
+
+    def _filter(self, progress: Progress) -> Mapping[str, Any]:
+        from agentray.data.filtering import run
+
+        runs = [self._out / "rollout" / "database", self._out / "rollout" / "alfworld"]
+        done = run(FilterConfig(runs=runs, out=self._out / "filter"))
+        progress(1, 1, kept=done.kept)
+        return {"read": done.read, "kept": done.kept, "rejected": dict(done.rejected)}
+
+    def _mix(self, progress: Progress) -> Mapping[str, Any]:
+        from agentray.train.corpus import run
+
+        done = run(
+            MixConfig(
+                agent=[self._out / "filter"],
+                general=[GeneralSource(path=self._out / "general", name="general")],
+                out=self._out / "mix",
+                model=self._config.model,
+                eta=self._config.eta,
+            )
+        )
+        progress(1, 1)
+        return {"tokens": dict(done.tokens), "realised": dict(done.realised)}
+
+    def _train(self, progress: Progress) -> Mapping[str, Any]:
+        from agentray.train.run import run
+
+        config = self._config
+        done = run(
+            TrainConfig(
+                data=self._out / "mix",
+                model=config.model,
+                out=self._out / "train",
+                num_steps=config.num_steps,
+                batch_size=config.batch_size,
+                optimizer=OptimizerConfig(learning_rate=config.learning_rate, warmup_ratio=0.06),
+            ),
+            progress,
+        )
+        link = self._out / "model"
+        if not link.exists():
+            link.symlink_to(Path("train") / "model", target_is_directory=True)
+        return {"steps": done.num_steps, "tokens": done.tokens, "tokens_per_s": done.tokens_per_s}
+
+    def _tuned_model(self) -> None:
+        """Serve the tuned model as a user would, and score it through its endpoint."""
+        from agentray.serving.run import serving
+
+        started = time.monotonic()
+        config = ServeConfig(
+            model=str(self._out / "model"), name=_SERVED_NAME, port=_free_port(), engine=self._engine
+        )
+        with serving(config) as url:
+            self._stages.append({"name": "serve", "wall_s": round(time.monotonic() - started, 1)})
+            self._stage("evaluate tuned", partial(self._evaluate, url, "after"))
+
+    def _evaluate(self, policy: str, when: str, progress: Progress) -> Mapping[str, Any]:
+        from agentray.evaluate.run import run
+
+        served = policy.startswith("http")
+        shared: dict[str, Any] = {
+            "policy": policy,
+            "model": _SERVED_NAME if served else None,
+            "engine": self._engine,
+        }
+        found = run(
+            EvaluateConfig(
+                envs=["database", "alfworld"], out=self._out / when, num_tasks=self._config.num_test, **shared
+            ),
+            progress,
+        )
+        counts = {env: score.mean for env, score in found.scores.items()}
+        if self._benchmark is not None:
+            records: EnvSettings = {"database": {"data": str(self._benchmark)}}
+            on_records = run(
+                EvaluateConfig(
+                    envs=["database"],
+                    out=self._out / f"agentbench-{when}",
+                    num_tasks=60,
+                    env=records,
+                    **shared,
+                ),
+                progress,
+            )
+            counts["agentbench_dev"] = on_records.scores["database"].extra["overall_cat_accuracy"]
+        return counts
+
+    def _report(self, more: Mapping[str, Any]) -> dict[str, Any]:
+        from agentray.evaluate.compare import run
+
+        benchmark = self._benchmark is not None
+        done = run(
+            ReportConfig(
+                before=self._out / "before",
+                after=self._out / "after",
+                out=self._out,
+                train=self._out / "train",
+                filter=self._out / "filter",
+                mix=self._out / "mix",
+                benchmark_before=self._out / "agentbench-before" if benchmark else None,
+                benchmark_after=self._out / "agentbench-after" if benchmark else None,
+            ),
+            stages=self._stages,
+            more=more,
+        )
+        report: dict[str, Any] = json.loads(Path(done.json).read_text(encoding="utf-8"))
+        manifest.write(
+            self._out,
+            manifest.Manifest(
+                "quickstart", self._config.model_dump(mode="json"), {"scores": report["scores"]}
+            ),
+        )
+        return report
+
+
+def conclude(config: QuickstartConfig, report: Mapping[str, Any]) -> None:
+    """Print the result: a table, where the time went, the report's path and the command to serve."""
+    rows = {
+        env: {"before": score["before"], "after": score["after"], "unseen tasks": score["n"]}
+        for env, score in report["scores"].items()
+    }
+    overall = report.get("agentbench_dev", {}).get("overall_cat_accuracy")
+    if overall:
+        rows["AgentBench dev records"] = {**overall, "unseen tasks": report["agentbench_dev"]["n"]}
+    general = report.get("general")
+    if general:
+        rows["general loss (nats)"] = {"before": general["before_nll"], "after": general["after_nll"]}
+    console.table(rows)
+    console.table({stage["name"]: {"seconds": stage["wall_s"]} for stage in report["stages"]})
+    console.lines(
+        [
+            f"{report['wall_s']:.0f} s in all, at most {report['peak_memory_bytes'] / 2**30:.1f} GiB of memory",
+            f"report: {config.out / 'report.html'}",
+            f"serve:  {report['serve_command']}",
+        ]
+    )
+
+
+@contextmanager
+def _peak_memory() -> Iterator[Callable[[], int]]:
+    """Watch the machine's available memory; the result is its largest drop so far, in bytes.
+
+    A drop counts everything that was started, Ray's daemons and shared memory included, and counts it once.
+    """
+    from agentray.serving.run import available_bytes
+
+    before = available_bytes() or 0
+    lowest = before
+    stop = threading.Event()
+
+    def watch() -> None:
+        nonlocal lowest
+        while not stop.wait(0.5):
+            lowest = min(lowest, available_bytes() or lowest)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield lambda: before - lowest
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,125 @@
+"""The evaluate stage: rollouts on a test split, greedy, and scores with their uncertainty.
+
+agentray evaluate --env database --split test --num-tasks 100 --policy expert
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentray.config import EvaluateConfig, RolloutConfig
+from agentray.data.store import read_run
+from agentray.env import build, resolve
+from agentray.errors import DataError
+from agentray.evaluate.stats import mean_interval
+from agentray.rollout.run import run as rollout
+from agentray.types import Family, Progress, Trajectory, silent
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a policy did in one environment."""
+
+    mean: float
+    """Mean reward over scored attempts, as the original harness counts: without failures of the machinery."""
+    mean_failed_as_zero: float
+    """The same with those failures counted as reward 0."""
+    n: int
+    """Attempts that were scored."""
+    failed: int
+    """Attempts that the machinery lost."""
+    truncated: int
+    """Scored attempts that a limit ended."""
+    interval: tuple[float, float]
+    """95 % confidence interval of `mean`."""
+    family: Family
+    """`held_in` scores are in-distribution: the training split has the same kind of tasks."""
+    extra: Mapping[str, float]
+    """The benchmark's own aggregates."""
+
+
+@dataclass(frozen=True)
+class EvaluateSummary:
+    """Scores of one policy."""
+
+    policy: str
+    split: str
+    scores: Mapping[str, Score]
+    out: str | None
+    wall_s: float
+    num_turns: int
+    completion_tokens: int
+
+
+def run(config: EvaluateConfig, progress: Progress = silent) -> EvaluateSummary:
+    """Score a policy.
+
+    Raises:
+        UsageError: An environment, policy or data file is unknown.
+        PolicyError: The policy cannot act.
+        DataError: No attempt of an environment could be scored.
+    """
+    with tempfile.TemporaryDirectory(prefix="agentray-evaluate-") as temporary:
+        out = config.out or Path(temporary)
+        shared = config.model_dump(exclude={"out"})
+        done = rollout(RolloutConfig(**shared, out=out), progress)
+        trajectories = read_run(out).trajectories
+    return EvaluateSummary(
+        policy=config.policy,
+        split=config.split,
+        scores=score(trajectories, config.env),
+        out=str(config.out) if config.out else None,
+        wall_s=done.wall_s,
+        num_turns=done.num_turns,
+        completion_tokens=done.completion_tokens,
+    )
+
+
+def score(
+    trajectories: Sequence[Trajectory], settings: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Score]:
+    """Scores by environment.
+
+    Args:
+        trajectories: Attempts of one policy.
+        settings: Environment settings, by environment id.
+
+    Raises:
+        DataError: An environment has no scored attempt.
+    """
+    names = sorted({each.task.env for each in trajectories})
+    return {
+        name: _score(
+            [each for each in trajectories if each.task.env == name], dict((settings or {}).get(name, {}))
+        )
+        for name in names
+    }
+
+
+def _score(trajectories: Sequence[Trajectory], settings: Mapping[str, Any]) -> Score:
+    name = trajectories[0].task.env
+    rewards = [each.reward for each in trajectories if each.reward is not None]
+    failed = len(trajectories) - len(rewards)
+    if not rewards:
+        raise DataError(
+            f"no attempt in {name!r} could be scored",
+            f"all {failed} failed, the first with: {trajectories[0].error}",
+            "correct the cause and evaluate again",
+        )
+    environment = build(resolve(name, settings))
+    interval = mean_interval(rewards)
+    scored = [each for each in trajectories if each.reward is not None]
+    return Score(
+        mean=sum(rewards) / len(rewards),
+        mean_failed_as_zero=sum(rewards) / len(trajectories),
+        n=len(rewards),
+        failed=failed,
+        truncated=sum(each.status == "truncated" for each in scored),
+        interval=(interval.low, interval.high),
+        family=environment.family,
+        extra=environment.summarize([each.metrics for each in scored]),
+    )

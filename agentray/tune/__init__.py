@@ -1,0 +1,1 @@
+"""Sweeps: one training and one evaluation per η, on one tokenized corpus."""
