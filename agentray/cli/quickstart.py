@@ -287,7 +287,7 @@ def conclude(config: QuickstartConfig, report: Mapping[str, Any]) -> None:
     console.table({stage["name"]: {"seconds": stage["wall_s"]} for stage in report["stages"]})
     console.lines(
         [
-            f"{report['wall_s']:.0f} s in all, at most {report['peak_memory_bytes'] / 2**30:.1f} GiB of memory",
+            f"{report['wall_s']:.0f} s, at most {report['peak_memory_bytes'] / 2**30:.1f} GiB of memory",
             f"report: {config.out / 'report.html'}",
             f"serve:  {report['serve_command']}",
         ]

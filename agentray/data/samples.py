@@ -119,7 +119,10 @@ def build(
     max_length: int,
     sampled: Mapping[int, tuple[int, ...]] | None = None,
 ) -> tuple[Sample | None, str | None]:
-    """The sample of a conversation, or the reason why there is none (`too_long`, `no_loss`).
+    """The sample of a conversation, or the reason why there is none.
+
+    The reasons: `no_loss`; `too_long`; `inexact_reply`, when sampled ids say more than the reply's text shows
+    (a control token, or half of a character at the end).
 
     Text after the last reply is left out. The mask is proved: decoding the positions with loss gives
     exactly the replies, each with its end-of-turn token.
@@ -131,6 +134,8 @@ def build(
     parts = pieces(conversation, tokenizer, sampled)
     if not parts:
         return None, "no_loss"
+    if any(part.ids and tokenizer.decode(part.ids, skip_special_tokens=False) != part.text for part in parts):
+        return None, "inexact_reply"
     ids: list[int] = []
     mask: list[bool] = []
     for part in parts:

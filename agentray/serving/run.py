@@ -1,6 +1,6 @@
 """Serves a model: checks first, deploys on Ray Serve, waits until it answers, stops what it started.
 
-Command: `agentray serve runs/train/model --port 8000`.
+Command: `agentray serve --model runs/train/model --port 8000`.
 """
 
 from __future__ import annotations

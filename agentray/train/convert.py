@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from agentray.errors import AgentrayError, DataError, MissingDependencyError, UsageError
 
@@ -33,32 +34,16 @@ def convert(gguf: Path, out: Path) -> None:
     try:
         import gguf as _gguf  # noqa: F401  transformers needs it and says so only halfway
         import torch
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-        from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+        import transformers  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError(
             "cannot convert GGUF weights", str(error), 'pip install "agentray[train]"'
         ) from error
-    directory, name = str(gguf.resolve().parent), gguf.name
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, gguf_file=name)
-        config = AutoConfig.from_pretrained(directory, gguf_file=name)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-        # `from_pretrained(gguf_file=...)` does the same, but insists on accelerate, which it does not use
-        # here.
-        loaded = load_gguf_checkpoint(
-            str(gguf), return_tensors=True, model_to_load=model, torch_dtype=torch.bfloat16
-        )
-        missing, unexpected = model.load_state_dict(loaded["tensors"], strict=False)
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
-        raise DataError(
-            f"cannot read {str(gguf)!r}", f"not a GGUF model: {error}", "download it again"
-        ) from error
-    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
-    if unexpected or set(missing) - tied:
+    tokenizer, model, missing, unexpected = _read(gguf, torch.bfloat16)
+    if unexpected or missing:
         raise DataError(
             f"{str(gguf)!r} does not fill its model",
-            f"missing {sorted(set(missing) - tied)}, unexpected {sorted(unexpected)}",
+            f"missing {missing}, unexpected {unexpected}",
             "download it again, or convert a Llama-style model",
         )
     if not tokenizer.chat_template:
@@ -70,6 +55,27 @@ def convert(gguf: Path, out: Path) -> None:
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def _read(gguf: Path, dtype: Any) -> tuple[Any, Any, list[str], list[str]]:
+    """Tokenizer and model of a file, and the weights that it lacks or has too many."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+    directory, name = str(gguf.resolve().parent), gguf.name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, gguf_file=name)
+        config = AutoConfig.from_pretrained(directory, gguf_file=name)
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        # `from_pretrained(gguf_file=...)` does the same, but insists on accelerate, which it does not use.
+        loaded = load_gguf_checkpoint(str(gguf), return_tensors=True, model_to_load=model, torch_dtype=dtype)
+        missing, unexpected = model.load_state_dict(loaded["tensors"], strict=False)
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        raise DataError(
+            f"cannot read {str(gguf)!r}", f"not a GGUF model: {error}", "download it again"
+        ) from error
+    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
+    return tokenizer, model, sorted(set(missing) - tied), sorted(unexpected)
 
 
 def main(arguments: list[str]) -> int:

@@ -31,7 +31,7 @@ _BLANK = re.compile(r"[-—–~?]*|n/a|TBA", re.IGNORECASE)
 
 def tell(voice: Voice, value: str) -> str:
     """A value as the speaker writes it: SQL ignores case, so the expert copies it as it is."""
-    return value.lower() if voice.rng.random() < 0.25 else value
+    return value.lower() if voice.rng.random() < 0.25 and not voice.plain else value
 
 
 def pick(voice: Voice, fits: Callable[[Column], bool], *taken: Column) -> Column | None:
@@ -83,9 +83,9 @@ def say(
     voice: Voice, name: str, asked: Column | None, pairs: list[Pair], comparisons: str = "", **words: str
 ) -> str:
     """A pattern of `[select]` filled in."""
-    heard = (
-        "" if asked is None else voice.rng.choice([asked.header, spoken(asked.header), spoken(asked.header)])
-    )
+    heard = "" if asked is None else voice.rng.choice([asked.header] + [spoken(asked.header)] * 2)
+    if asked is not None and voice.plain:
+        heard = asked.header
     with_text = voice.pairs("with", pairs) if pairs else ""
     last = voice.rng.choice([" and ", ", and the ", " and the "])
     conditions = voice.pairs("ask", pairs, last) if pairs else ""

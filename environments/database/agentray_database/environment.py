@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from agentray.env import Expert, TextEnv
+from agentray.errors import UsageError, closest
 from agentray.types import Family, Message, Split, Task
 from agentray_database import replies
 from agentray_database.episode import MAX_ROUNDS, DatabaseEpisode
 from agentray_database.expert import expert
 from agentray_database.generator import generate
 from agentray_database.records import read_records, record_tasks
+from agentray_database.wording import Requests
 
 _KINDS = ("select", "insert", "update")
 
@@ -24,26 +26,43 @@ class Database:
     family: ClassVar[Family] = "held_in"
     description: ClassVar[str] = "AgentBench DBBench: query or modify one SQL table"
 
-    def __init__(self, data: str | None = None, seed: int = 0, max_turns: int = MAX_ROUNDS) -> None:
+    def __init__(
+        self,
+        data: str | None = None,
+        seed: int = 0,
+        max_turns: int = MAX_ROUNDS,
+        requests: Requests = "free",
+    ) -> None:
         """Generated tasks, or AgentBench's records.
 
         Args:
             data: A DBBench jsonl file; every split then holds all its records. None: endless generated tasks.
             seed: Seed of the generated tasks.
             max_turns: Most replies in one episode.
+            requests: How generated requests are worded. `free`: in many voices, as AgentBench's are. `plain`:
+                they call columns by their headers and quote values, over fewer columns.
 
         Raises:
             UsageError: There is no such file.
             DataError: The file is not DBBench's.
         """
+        if requests not in get_args(Requests):
+            raise UsageError(
+                f"requests is {requests!r}",
+                closest(requests, get_args(Requests)),
+                "--set env.database.requests=free",
+            )
         self.max_turns = max_turns
+        self._requests: Requests = requests
         self.reward_threshold = 1.0
         self._seed = seed
         self._records = None if data is None else read_records(data)
 
     def tasks(self, split: Split) -> Iterator[Task]:
         """The records of the data file, or endless generated tasks."""
-        return generate(split, self._seed) if self._records is None else record_tasks(self._records, split)
+        if self._records is not None:
+            return record_tasks(self._records, split)
+        return generate(split, self._seed, self._requests)
 
     def make(self) -> TextEnv:
         """A fresh episode."""

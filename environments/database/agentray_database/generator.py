@@ -16,7 +16,7 @@ from agentray_database.modifications import insert_request, update_request
 from agentray_database.pools import Pools
 from agentray_database.questions import draw_category, select_request
 from agentray_database.tables import Table, draw_table
-from agentray_database.wording import Request, Voice
+from agentray_database.wording import Request, Requests, Voice
 
 _EMPTY_SHARE = 0.7
 """Of the questions that find nothing, how many to keep; AgentBench has about one in seven."""
@@ -24,29 +24,33 @@ _LONGEST_QUESTION = 420
 """In characters; AgentBench's are 55 to 250 from the first to the last decile."""
 
 
-def generate(split: Split, seed: int = 0) -> Iterator[Task]:
+def generate(split: Split, seed: int = 0, requests: Requests = "free") -> Iterator[Task]:
     """Tasks of a split, the same every time: a third INSERT, a third UPDATE, a third SELECT.
 
     Args:
         split: Whose vocabulary, domains and sentence patterns to use.
         seed: Another seed gives another stream from the same vocabulary.
+        requests: How requests are worded.
     """
-    rng, pools, index = random.Random(f"database/{split}/{seed}"), Pools(split), 0
+    stream = f"{seed}" if requests == "free" else f"{requests}-{seed}"
+    rng, pools, index = random.Random(f"database/{split}/{stream}"), Pools(split), 0
     while True:
         kind = rng.choice(["insert", "update", "select"])
-        category = draw_category(rng) if kind == "select" else kind
+        category = draw_category(rng, requests) if kind == "select" else kind
         data = None
         while data is None:
-            data = _task_data(rng, pools, kind, category)
+            data = _task_data(rng, pools, kind, category, requests)
         content = {"table": data["table"], "headers": data["headers"], "question": data["question"]}
-        yield Task("database", f"{split}/{seed}-{index}", split, data, fingerprint(content))
+        yield Task("database", f"{split}/{stream}-{index}", split, data, fingerprint(content))
         index += 1
 
 
-def _task_data(rng: random.Random, pools: Pools, kind: str, category: str) -> dict[str, Any] | None:
+def _task_data(
+    rng: random.Random, pools: Pools, kind: str, category: str, requests: Requests
+) -> dict[str, Any] | None:
     """Content of one task; None when this draw makes no good one."""
-    table = draw_table(rng, pools)
-    voice = Voice(rng, pools.split, table)
+    table = draw_table(rng, pools, most_columns=4 if requests == "plain" else 8)
+    voice = Voice(rng, pools.split, table, requests)
     if kind == "insert":
         request: Request | None = insert_request(voice)
     else:

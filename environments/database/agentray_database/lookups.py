@@ -31,7 +31,7 @@ def lookup(voice: Voice) -> Written:
     """A value of one column, where one or two others are given."""
     rng, columns = voice.rng, voice.table.columns
     row = rng.randrange(len(columns[0].cells))
-    if rng.random() < 0.05:
+    if rng.random() < 0.05 and not voice.plain:
         thought = f"The first {ident(columns[0].header)} is asked."
         return Draft(say(voice, "first", columns[0], []), thought, f"{select(voice, columns[0])} LIMIT 1")
     given = pick(voice, is_telling if rng.random() < 0.8 else lambda column: True)
@@ -39,10 +39,10 @@ def lookup(voice: Voice) -> Written:
     value = cell(voice, given, row) if given else None
     if given is None or asked is None or value is None:
         return None
-    if given.kind in _DIVISIBLE and rng.random() < 0.4:
+    if given.kind in _DIVISIBLE and rng.random() < 0.4 and not voice.plain:
         return _partial(voice, asked, given, given.cells[row])
     pairs: list[Pair] = [(given, value)]
-    extra = pick(voice, is_text, given, asked) if rng.random() < 0.22 else None
+    extra = pick(voice, is_text, given, asked) if rng.random() < 0.22 and not voice.plain else None
     second = cell(voice, extra, row) if extra else None
     if extra and second:
         pairs.append((extra, second))
@@ -52,7 +52,7 @@ def lookup(voice: Voice) -> Written:
 
 def _ask(voice: Voice, asked: Column, pairs: list[Pair]) -> str:
     """A look-up's question: in the domain's words, by the bare value, or by columns and values."""
-    style = voice.rng.random()
+    style = 1.0 if voice.plain else voice.rng.random()
     if asked.questions and style < 0.55:
         form = voice.rng.choice(asked.questions)
         mark = voice.rng.choice(["?", "?", "?", ""])

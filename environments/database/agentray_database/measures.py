@@ -29,6 +29,8 @@ _AGGREGATES = {"max": "largest", "min": "smallest", "sum": "sum of", "avg": "ave
 
 def counting(voice: Voice) -> Written:
     """How many rows, or values of a column, fit."""
+    if voice.plain:
+        return _count_equal(voice)
     form = voice.rng.choice(
         [_count_equal] * 6 + [_count_threshold] * 2 + [_count_month, _count_distinct, _count_all]
     )
@@ -45,7 +47,7 @@ def _count_equal(voice: Voice) -> Written:
     if given is None or value is None:
         return None
     where = f" WHERE {equal([(given, value)])}"
-    asked = pick(voice, lambda column: True, given)
+    asked = None if voice.plain else pick(voice, lambda column: True, given)
     if asked and voice.rng.random() < 0.45:
         thought = f"Count {ident(asked.header)} where {ident(given.header)} is given."
         return Draft(
@@ -54,7 +56,7 @@ def _count_equal(voice: Voice) -> Written:
             _count_select(voice, ident(asked.header)) + where,
         )
     thought = f"Count the rows where {ident(given.header)} is given."
-    if given.clauses and voice.rng.random() < 0.4:
+    if given.clauses and voice.rng.random() < 0.4 and not voice.plain:
         question = voice.pattern("select", "countclause").format(
             rows=voice.plural(), clause=voice.clause(given, value)
         )
@@ -163,7 +165,7 @@ def _extreme(voice: Voice, measure: Column, function: str, all_rows: float = 0.1
     if given is None or value is None:
         return None
     pairs, words, condition = [(given, value)], "", equal([(given, value)])
-    second = pick(voice, is_number, measure) if voice.rng.random() < 0.22 else None
+    second = pick(voice, is_number, measure) if voice.rng.random() < 0.22 and not voice.plain else None
     if second:
         words, more, _ = comparison(voice, second)
         condition += f" AND {more}"
@@ -180,7 +182,7 @@ def aggregation(function: str) -> Callable[[Voice], Written]:
         if measure is None:
             return None
         key = next((column for column in voice.table.columns if column.header == voice.table.key), None)
-        if function in ("sum", "avg") and key and voice.rng.random() < 0.3:
+        if function in ("sum", "avg") and key and not voice.plain and voice.rng.random() < 0.3:
             return _pair(voice, key, measure, function)
         return _extreme(voice, measure, function, 0.35)
 

@@ -11,10 +11,10 @@ def insert_request(voice: Voice) -> Request:
     """A new row, told as a list of values or as news."""
     rng, table = voice.rng, voice.table
     pairs = [(column, _new_value(column)) for column in table.columns]
-    if len(pairs) > 3 and rng.random() < 0.08:
+    if len(pairs) > 3 and rng.random() < 0.08 and not voice.plain:
         pairs = sorted(rng.sample(pairs, len(pairs) - 1), key=pairs.index)
     style = rng.choice(["quoted"] * 7 + ["plain"] * 5 + ["respective"] * 2 + ["tuple"] + ["story"] * 6)
-    if style == "tuple" and len(pairs) < len(table.columns):
+    if voice.plain or (style == "tuple" and len(pairs) < len(table.columns)):
         style = "quoted"
     question = _story(voice, pairs) if style == "story" else _listed(voice, pairs, style)
     columns = ", ".join(ident(column.header) for column, _ in pairs)
@@ -36,11 +36,12 @@ def update_request(voice: Voice) -> Request | None:
     free = [column for column in table.columns if column not in fixed and not voice.names(column)]
     if not conditions or not free:
         return None
-    count = min(len(free), rng.choice([1] * 13 + [2] * 5 + [3] * 3 + [4]))
+    count = min(len(free), 2 if voice.plain else 4, rng.choice([1] * 13 + [2] * 5 + [3] * 3 + [4]))
     changes = [(column, _new_value(column)) for column in rng.sample(free, count)]
     if rng.random() < 0.85:
         changes.sort(key=lambda pair: table.columns.index(pair[0]))
     style = rng.choice(["explicit"] * 8 + ["natural"] * 8 + ["story"] + ["single"] * 2)
+    style = "explicit" if voice.plain else style
     question = _update_text(voice, changes, conditions, style)
     sets = ", ".join(f"{ident(column.header)} = {quote(value)}" for column, value in changes)
     where = " AND ".join(f"{ident(column.header)} = {quote(value)}" for column, value in conditions)
@@ -78,7 +79,7 @@ def _conditions(voice: Voice, row: int) -> list[Pair]:
     else:
         chosen = [rng.choice(known)] if known else []
     others = [pair for pair in telling if pair not in chosen]
-    if chosen and others and rng.random() < 0.13:
+    if chosen and others and rng.random() < 0.13 and not voice.plain:
         chosen.append(rng.choice(others))
     return chosen
 
@@ -94,7 +95,7 @@ def _listed(voice: Voice, pairs: list[Pair], style: str) -> str:
         mark = rng.choice(["'", "'", '"', ""])
         values = ", ".join(f"{mark}{value}{mark}" for _, value in pairs)
         return voice.pattern("insert", "tuple").format(t=voice.mention(), vals=values)
-    order = rng.sample(pairs, len(pairs)) if rng.random() < 0.2 else pairs
+    order = rng.sample(pairs, len(pairs)) if rng.random() < 0.2 and not voice.plain else pairs
     if style == "respective":
         mark, tick = rng.choice(["'", "'", ""]), rng.choice(["'", "", "", "`"])
         last = rng.choice([" and ", ", and ", ", "])
@@ -135,7 +136,7 @@ def _story(voice: Voice, pairs: list[Pair]) -> str:
 
 def _update_text(voice: Voice, changes: list[Pair], conditions: list[Pair], style: str) -> str:
     rng, table = voice.rng, voice.mention()
-    marked = rng.random() < 0.6
+    marked = voice.plain or rng.random() < 0.6
     if style == "explicit":
         sets = voice.pairs("setquoted" if marked else "setplain", changes, " and ")
         where = voice.pairs("condquoted" if marked else "condplain", conditions, " and ")

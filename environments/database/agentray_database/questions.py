@@ -8,7 +8,7 @@ from collections.abc import Callable
 from agentray_database.asking import Written
 from agentray_database.lookups import compare, lookup
 from agentray_database.measures import aggregation, counting, ranking
-from agentray_database.wording import Request, Voice, sentence
+from agentray_database.wording import Request, Requests, Voice, sentence
 
 CATEGORIES: dict[str, tuple[int, Callable[[Voice], Written]]] = {
     "other": (30, lookup),
@@ -23,9 +23,13 @@ CATEGORIES: dict[str, tuple[int, Callable[[Voice], Written]]] = {
 """AgentBench's types of SELECT questions: how often each is drawn, of 100, and who writes it."""
 
 
-def draw_category(rng: random.Random) -> str:
-    """A category by its weight."""
-    return rng.choices(list(CATEGORIES), [weight for weight, _ in CATEGORIES.values()])[0]
+_PLAIN = tuple(name for name in CATEGORIES if name not in ("comparison", "ranking"))
+
+
+def draw_category(rng: random.Random, requests: Requests) -> str:
+    """A category by its weight; plain requests compare and rank nothing."""
+    names = list(CATEGORIES) if requests == "free" else list(_PLAIN)
+    return rng.choices(names, [CATEGORIES[name][0] for name in names])[0]
 
 
 def select_request(voice: Voice, category: str) -> Request | None:

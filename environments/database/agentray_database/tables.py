@@ -61,12 +61,12 @@ class Table:
         return [list(row) for row in zip(*(column.cells for column in self.columns), strict=True)]
 
 
-def draw_table(rng: random.Random, pools: Pools) -> Table:
+def draw_table(rng: random.Random, pools: Pools, most_columns: int = 8) -> Table:
     """A table of a random domain that belongs to the split of `pools`."""
     domains = [d for d in load("domains.toml").values() if d.get("split", pools.split) == pools.split]
     domain = rng.choice(domains)
     specs: list[str] = domain["columns"]
-    count = min(rng.choice(_NUM_COLUMNS), len(specs))
+    count = min(rng.choice(_NUM_COLUMNS), len(specs), most_columns)
     chosen = sorted(rng.sample(range(1, len(specs)), count - 1))
     if rng.random() < 0.2:
         rng.shuffle(chosen)

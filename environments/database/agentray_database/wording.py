@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from agentray.types import Split
 from agentray_database.pools import load, share
@@ -13,6 +14,8 @@ from agentray_database.tables import Column, Table
 
 Pair = tuple[Column, str]
 """A column and a value in it."""
+Requests = Literal["free", "plain"]
+"""How requests are worded: in many voices, or by headers and quoted values alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,9 @@ def listing(parts: Sequence[str], last: str) -> str:
 class Voice:
     """One speaker: draws patterns of a split for sentences about one table."""
 
-    def __init__(self, rng: random.Random, split: Split, table: Table) -> None:
+    def __init__(self, rng: random.Random, split: Split, table: Table, requests: Requests = "free") -> None:
         self.rng, self.table = rng, table
+        self.plain = requests == "plain"
         self._split: Split = split
 
     def pattern(self, section: str, name: str) -> str:
@@ -77,7 +81,10 @@ class Voice:
 
     def pairs(self, style: str, pairs: Sequence[Pair], last: str | None = None) -> str:
         """Columns and values in one style of `[shared]`, as a list."""
-        form = self.rng.choice(load("phrases.toml")["shared"][style])
+        forms = load("phrases.toml")["shared"][style]
+        if self.plain:
+            forms = [form for form in forms if "{c}" in form]
+        form = self.rng.choice(forms)
         parts = [form.format(c=column.header, s=spoken(column.header), v=value) for column, value in pairs]
         return listing(parts, last or self.rng.choice([" and ", ", and ", " and ", ", "]))
 

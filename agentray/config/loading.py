@@ -1,0 +1,121 @@
+"""Reads settings: a TOML file, command-line values, then `--set table.key=value`, later ones winning."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from agentray.config.stages import Settings
+from agentray.errors import UsageError, closest
+
+Config = TypeVar("Config", bound=Settings)
+
+
+def load(
+    kind: type[Config],
+    table: str,
+    *,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> Config:
+    """Settings of one stage from a TOML file, command-line values and `--set` overrides, later ones winning.
+
+    Args:
+        kind: The settings class.
+        table: Name of the stage's table in the file; also the first part of its override keys.
+        file: TOML file; its other tables are ignored, except `[env.*]`.
+        overrides: `table.key=value` strings; a value that is not TOML is a string.
+        values: Settings from command-line options, None meaning "not given".
+
+    Raises:
+        UsageError: The file cannot be read, or a key or value is wrong.
+    """
+    document = _read_toml(file) if file else {}
+    merged: dict[str, Any] = dict(document.get(table, {}))
+    if "env" in kind.model_fields and "env" in document:
+        merged["env"] = document["env"]
+    _merge(merged, values or {})
+    for override in overrides:
+        _apply(override, table, merged)
+    try:
+        return kind.model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error, kind, table) from error
+
+
+def _merge(settings: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Write the values that were given over the settings, table by table."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            inner = dict(settings.get(key, {}))
+            _merge(inner, value)
+            settings[key] = inner
+        elif value is not None:
+            settings[key] = value
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"no file {str(file)!r}", "it does not exist", "give the path of a TOML file"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"cannot read {str(file)!r}", str(error), "correct the file") from error
+
+
+def _apply(override: str, table: str, settings: dict[str, Any]) -> None:
+    """Write one `table.key=value` into the settings, making tables on the way."""
+    path, separator, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not separator or len(keys) < 2:
+        raise UsageError(
+            f"cannot read --set {override!r}",
+            "it is not of the form table.key=value",
+            f"--set {table}.key=value",
+        )
+    if keys[0] not in (table, "env"):
+        raise UsageError(
+            f"--set {override!r} names no table of this command",
+            closest(keys[0], [table, "env"]),
+            f"--set {table}.{'.'.join(keys[1:])}={text}",
+        )
+    if keys[0] == table:
+        keys = keys[1:]
+    for key in keys[:-1]:
+        inner = settings.get(key, {})
+        settings[key] = dict(inner) if isinstance(inner, Mapping) else inner.model_dump()
+        settings = settings[key]
+    settings[keys[-1]] = _parse_value(text.strip())
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ValidationError, kind: type[Settings], table: str) -> UsageError:
+    """The first validation problem in the house's three lines."""
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join([table, *location])
+    if problem["type"] == "extra_forbidden":
+        accepted: Mapping[str, Any] = kind.model_fields
+        for part in location[:-1]:
+            annotation = accepted[part].annotation if part in accepted else None
+            accepted = annotation.model_fields if isinstance(annotation, type(Settings)) else {}
+        return UsageError(f"unknown setting {key!r}", closest(location[-1], accepted), "correct its name")
+    if problem["type"] == "missing":
+        option = location[-1].removesuffix("s").replace("_", "-")
+        return UsageError(
+            f"setting {key!r} is missing", "it has no default", f"give --{option}, or --set {key}=…"
+        )
+    return UsageError(f"setting {key!r} is {problem['input']!r}", problem["msg"], f"--set {key}=…")

@@ -1,0 +1,71 @@
+"""Writes docs/configuration.md from the settings: `python docs/generate.py`. A test keeps them equal."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from agentray import config
+from agentray.cli.quickstart import QuickstartConfig
+
+TABLES: dict[str, type[config.Settings]] = {
+    "rollout": config.RolloutConfig,
+    "filter": config.FilterConfig,
+    "mix": config.MixConfig,
+    "mix.general (a list)": config.GeneralSource,
+    "train": config.TrainConfig,
+    "train.optimizer": config.OptimizerConfig,
+    "tune": config.TuneConfig,
+    "evaluate": config.EvaluateConfig,
+    "report": config.ReportConfig,
+    "serve": config.ServeConfig,
+    "rollout.engine, evaluate.engine, serve.engine": config.EngineConfig,
+    "rollout.sampling, evaluate.sampling": config.SamplingConfig,
+    "quickstart": QuickstartConfig,
+}
+HEAD = """# Configuration
+
+Every stage reads one table of a TOML file (`--config FILE`); command-line options win over the file, and
+`--set table.key=value` wins over both. An unknown key is an error that names the closest one. `--dry-run`
+prints the resolved settings. Settings of an environment stand in `[env.NAME]`, on the command line `--set
+env.NAME.key=value`; the environment's README lists them. Environment variables hold secrets and paths only:
+`AGENTRAY_API_KEY` (the key an endpoint asks for, or is asked with), `AGENTRAY_CACHE` (fetched models),
+`AGENTRAY_TEST_DATA` (real benchmark records for tests and the quickstart), `RAY_ADDRESS` (a cluster to
+join).
+
+This page is generated from the code by `python docs/generate.py`.
+"""
+
+
+def render() -> str:
+    """The page."""
+    parts = [HEAD]
+    for table, kind in TABLES.items():
+        parts.append(
+            f"## [{table}]\n\n{_first_line(kind)}\n\n| setting | default | meaning |\n|---|---|---|\n"
+        )
+        for name, field in kind.model_fields.items():
+            meaning = (field.description or "").replace("\n", " ").replace("|", "\\|")
+            parts[-1] += f"| `{name}` | {_default(field)} | {meaning} |\n"
+    return "\n".join(parts)
+
+
+def _first_line(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _default(field: Any) -> str:
+    if field.default is PydanticUndefined:
+        return "required"
+    if isinstance(field.default, config.Settings):
+        return "see its table"
+    if isinstance(field.default, Path) and field.default.is_absolute():
+        return "`$AGENTRAY_TEST_DATA/" + "/".join(field.default.parts[-2:]) + "`"
+    return f"`{field.default}`"
+
+
+if __name__ == "__main__":
+    page = Path(__file__).parent / "configuration.md"
+    page.write_text(render(), encoding="utf-8")
+    print(f"wrote {page}", file=sys.stderr)

@@ -1,0 +1,56 @@
+"""The quickstart as a user types it, with real weights, in a small size."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [pytest.mark.vllm, pytest.mark.ray, pytest.mark.deepspeed, pytest.mark.network]
+SMALL = {
+    "num_database": 24,
+    "num_alfworld": 4,
+    "num_general": 20,
+    "num_steps": 4,
+    "batch_size": 8,
+    "num_test": 4,
+    "benchmark": "absent.jsonl",
+}
+
+
+def agentray(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "agentray", *arguments], capture_output=True, text=True, timeout=540
+    )
+
+
+@pytest.mark.timeout(600)
+def test_the_quickstart_reports_every_stage_and_leaves_a_model_to_serve(tmp_path):
+    out = tmp_path / "run"
+    sets = [part for key, value in SMALL.items() for part in ("--set", f"quickstart.{key}={value}")]
+    done = agentray("quickstart", "--out", str(out), "--json", *sets)
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout)
+    names = [stage["name"] for stage in report["stages"]]
+    assert names == [
+        "weights",
+        "rollout",
+        "distill",
+        "evaluate base",
+        "filter",
+        "mix",
+        "train",
+        "serve",
+        "evaluate tuned",
+    ]
+    assert set(report["scores"]) == {"database", "alfworld"}
+    assert all(score["n"] == 4 for score in report["scores"].values())
+    assert {"before_nll", "after_nll"} == set(report["general"])
+    assert report["peak_memory_bytes"] > 10**9
+    assert report == json.loads((out / "report.json").read_text())
+    assert "<html" in (out / "report.html").read_text()
+    again = agentray(
+        "evaluate", "--env", "database", "--num-tasks", "2", "--model", str(out / "model"), "--json"
+    )
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert json.loads(again.stdout)["scores"]["database"]["n"] == 2

@@ -1,0 +1,161 @@
+"""The mix and train stages on a real local Ray with DeepSpeed, on a tiny model."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from agentray.config import (
+    FilterConfig,
+    GeneralSource,
+    MixConfig,
+    OptimizerConfig,
+    RolloutConfig,
+    TrainConfig,
+)
+from agentray.data.filtering import run as filter_run
+from agentray.errors import UsageError
+from agentray.rollout.run import run as rollout
+from agentray.train import loop
+from agentray.train.corpus import read_corpus
+from agentray.train.corpus import run as mix
+from agentray.train.run import run as train
+
+pytestmark = [pytest.mark.ray, pytest.mark.deepspeed, pytest.mark.filterwarnings("default")]
+
+
+@pytest.fixture(scope="module")
+def corpus(local_ray, tiny_model, tmp_path_factory):
+    """A tokenized corpus: counting games, and a few chats."""
+    root = tmp_path_factory.mktemp("corpus")
+    rollout(RolloutConfig(envs=["count"], out=root / "rollout", num_tasks=30))
+    filter_run(FilterConfig(runs=[root / "rollout"], out=root / "filter"))
+    chats = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Hi {i}"},
+                {"role": "assistant", "content": "Hello! " * i},
+            ]
+        }
+        for i in range(1, 21)
+    ]
+    (root / "chats.jsonl").write_text("\n".join(json.dumps(each) for each in chats))
+    summary = mix(
+        MixConfig(
+            agent=[root / "filter"],
+            general=[GeneralSource(path=root / "chats.jsonl", name="chats")],
+            out=root / "mix",
+            model=tiny_model,
+            eta=0.5,
+        )
+    )
+    assert summary.training == {"count": 30, "chats": 18} and summary.validation == {"chats": 2}
+    assert summary.realised["count"] == pytest.approx(0.5, abs=0.02)
+    return root / "mix"
+
+
+def run(corpus, tiny_model, out, **changes):
+    settings = {
+        "data": corpus,
+        "model": tiny_model,
+        "out": out,
+        "num_steps": 6,
+        "batch_size": 4,
+        "precision": "float32",
+        "zero_stage": 0,
+        "optimizer": OptimizerConfig(learning_rate=1e-2),
+    }
+    return train(TrainConfig(**(settings | changes)))
+
+
+def weights(out):
+    return load_file(out / "model" / "model.safetensors")
+
+
+def losses(out):
+    return [each["loss"] for each in loop.read_metrics(out / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def reference(corpus, tiny_model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("reference") / "run"
+    return run(corpus, tiny_model, out), out
+
+
+def test_training_lowers_the_loss_and_leaves_a_model_that_loads(reference):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    summary, out = reference
+    assert summary.last_loss < summary.first_loss
+    assert set(summary.validation_before) == set(summary.validation_after) == {"chats"}
+    assert AutoModelForCausalLM.from_pretrained(out / "model").dtype == torch.bfloat16
+    assert AutoTokenizer.from_pretrained(out / "model").chat_template
+    card = json.loads((out / "model" / "agentray.json").read_text())
+    assert card["eta"] == 0.5 and card["checkpoint"] == "step-6"
+
+
+def test_a_finished_run_is_not_made_again(reference, corpus, tiny_model):
+    summary, out = reference
+    assert run(corpus, tiny_model, out) == summary
+    with pytest.raises(UsageError, match="holds another run"):
+        run(corpus, tiny_model, out, num_steps=7)
+
+
+def test_two_workers_take_the_same_steps_as_one(reference, corpus, tiny_model, tmp_path):
+    run(corpus, tiny_model, tmp_path / "two", num_workers=2)
+    assert losses(tmp_path / "two") == pytest.approx(losses(reference[1]), rel=1e-3)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_every_zero_stage_trains_alike_in_bfloat16(stage, reference, corpus, tiny_model, tmp_path):
+    run(corpus, tiny_model, tmp_path / "run", zero_stage=stage, num_workers=2, precision="bfloat16")
+    assert losses(tmp_path / "run") == pytest.approx(losses(reference[1]), rel=0.05)
+
+
+@pytest.mark.parametrize(("stage", "precision"), [(0, "float32"), (1, "bfloat16")])
+def test_a_run_that_died_resumes_as_if_it_had_not(
+    stage, precision, corpus, tiny_model, tmp_path, monkeypatch
+):
+    how = {"zero_stage": stage, "precision": precision, "checkpoint_every": 2}
+    run(corpus, tiny_model, tmp_path / "whole", **how)
+    mark = tmp_path / "died"
+    monkeypatch.setattr("agentray.train.run.train_loop", dying_loop(str(mark)))
+    run(corpus, tiny_model, tmp_path / "broken", **how)
+    assert mark.exists()
+    steps = [each["step"] for each in loop.read_metrics(tmp_path / "broken" / "metrics.jsonl")]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert losses(tmp_path / "broken") == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
+    whole, broken = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    for name, value in whole.items():
+        torch.testing.assert_close(broken[name], value)
+
+
+def dying_loop(mark):
+    """The training loop, whose first worker dies after its fifth step."""
+
+    def wrapped(settings):
+        import os
+
+        from agentray.train import loop as inner
+
+        original = inner._Training._step
+
+        def step(self, number):
+            if number == 5 and not os.path.exists(mark):
+                open(mark, "w").close()
+                raise RuntimeError("the machine caught fire")
+            return original(self, number)
+
+        inner._Training._step = step
+        inner.train_loop(settings)
+
+    return wrapped
+
+
+def test_a_corpus_reads_back_as_it_was_written(corpus):
+    read = read_corpus(corpus)
+    assert read.agent == ("count",) and read.eta == 0.5
+    assert len(read.training["count"]) == 30
+    assert all(sample.prefix_length >= 16 for sample in read.training["count"])
+    assert all(sample.loss_mask.any() for rows in read.training.values() for sample in rows)

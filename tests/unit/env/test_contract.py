@@ -1,0 +1,63 @@
+"""One contract for every installed environment, ours and third parties' alike."""
+
+import gymnasium
+import pytest
+
+from agentray.env import build, check_environment, names, resolve
+from agentray.env.count import Count, CountGame
+from agentray.errors import DataError, MissingDependencyError, UsageError
+from agentray.types import EnvSpec
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_installed_environment_keeps_the_contract(name):
+    check_environment(resolve(name))
+
+
+class Forgetful(CountGame):
+    def step(self, action):
+        self._running = True
+        return super().step(action)
+
+
+class NeverEnds(Count):
+    def make(self):
+        return Forgetful()
+
+
+class SharedTasks(Count):
+    def tasks(self, split):
+        for task in super().tasks("train"):
+            yield type(task)(task.env, task.id, split, task.data, task.fingerprint)
+
+
+@pytest.mark.parametrize(("kind", "why"), [(NeverEnds, "step"), (SharedTasks, "is in train and")])
+def test_a_broken_promise_is_named(kind, why):
+    with pytest.raises(DataError) as caught:
+        check_environment(EnvSpec("count", f"{__name__}:{kind.__name__}"))
+    assert why in caught.value.why
+
+
+def test_an_unknown_environment_names_the_closest():
+    with pytest.raises(UsageError, match="did you mean 'count'"):
+        resolve("counts")
+
+
+def test_wrong_settings_and_missing_modules_are_explained():
+    with pytest.raises(UsageError, match="does not take these settings"):
+        build(resolve("count", {"max_turn": 3}))
+    with pytest.raises(MissingDependencyError):
+        build(EnvSpec("x", "no_such_module:X"))
+    with pytest.raises(MissingDependencyError):
+        build(EnvSpec("x", "agentray.env.count:X"))
+
+
+@pytest.mark.parametrize("id_", ["agentray/Database-v0", "agentray/Alfworld-v0"])
+def test_the_plugins_are_gymnasium_environments_too(id_):
+    import agentray_alfworld  # noqa: F401
+    import agentray_database  # noqa: F401
+
+    env = gymnasium.make(id_)
+    observation, _ = env.reset(seed=3)
+    assert env.observation_space.contains(observation)
+    env.close()
