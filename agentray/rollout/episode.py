@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from agentray.env import Environment, TextEnv
 from agentray.errors import PolicyError
 from agentray.policy.base import Policy
+from agentray.policy.scripted import RandomPolicy
 from agentray.types import Message, Sampling, Status, Task, Trajectory, Turn
 
 _T = TypeVar("_T")
@@ -117,7 +118,7 @@ class Episode:
         self._prompt = (*self._environment.instruction(task), Message("user", observation))
         messages = list(self._prompt)
         for _ in range(self._environment.max_turns):
-            if hasattr(self._policy, "info"):
+            if isinstance(self._policy, RandomPolicy):
                 self._policy.info = info
             try:
                 async with asyncio.timeout(self._limits.turn_timeout_s):

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
 from agentray.config import OptimizerConfig, TrainConfig
-from agentray.data.packing import Row
-from agentray.train.model import token_losses
+from agentray.data.packing import Row, pack
+from agentray.data.samples import Sample
+from agentray.train.model import freeze, token_losses
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -56,6 +58,7 @@ class Engine:
         self._deepspeed = deepspeed
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable()
+        freeze(model, config.frozen_layers)
         module = LossModel(model)
         optimizer = torch.optim.AdamW(
             _groups(model, config.optimizer),
@@ -111,32 +114,49 @@ class Engine:
             step: Optimizer steps done.
             write: True on the worker that writes; all workers must call.
         """
-        read = self._deepspeed.utils.safe_get_full_optimizer_state
         tensors = {f"weight/{name}": value for name, value in self.weights().items()}
-        for name, parameter in self._parameters():
+        for name, parameter in self._trained():
             for moment in _MOMENTS:
-                value = read(parameter, moment)
-                tensors[f"{moment}/{name}"] = value.float().cpu().clone()
+                tensors[f"{moment}/{name}"] = self._moment(parameter, moment).float().cpu().clone()
         if write:
             save_file(tensors, directory / "state.safetensors", metadata={"step": str(step)})
 
     def load(self, directory: Path, step: int) -> None:
         """Restore what `save` saved after `step` steps, on any number of workers."""
+        self._take_empty_step()
         utils = self._deepspeed.utils
         tensors = load_file(directory / "state.safetensors")
-        for name, parameter in self._parameters():
+        for name, parameter in self._trained():
             utils.safe_set_full_fp32_param(parameter, tensors[f"weight/{name}"].to(self.device))
             with torch.no_grad():
                 parameter.data.copy_(tensors[f"weight/{name}"].to(parameter.dtype))
             for moment in _MOMENTS:
                 value = tensors[f"{moment}/{name}"].to(self.device)
                 utils.safe_set_full_optimizer_state(parameter, value, moment)
+                if parameter in self._base_optimizer().state:  # nothing is sharded, nothing was set
+                    self._base_optimizer().state[parameter][moment].copy_(value)
         for state in self._base_optimizer().state.values():
             if "step" in state:
                 state["step"] = torch.as_tensor(float(step)).to(self.device)
 
+    def _moment(self, parameter: nn.Parameter, name: str) -> torch.Tensor:
+        """A parameter's whole optimizer moment, wherever its shards are."""
+        state = self._base_optimizer().state
+        if parameter in state:
+            return state[parameter][name]  # type: ignore[no-any-return]
+        return self._deepspeed.utils.safe_get_full_optimizer_state(parameter, name)  # type: ignore[no-any-return]
+
+    def _take_empty_step(self) -> None:
+        """Make DeepSpeed allocate its optimizer state, which it does at the first step and not before."""
+        nothing = Sample(np.zeros(2, np.int32), np.asarray([False, True]))
+        self.backward(pack([nothing], 2)[0], 0.0, last=True)
+        self.step(0.0)
+
     def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         return iter(self._engine.module.model.named_parameters())
+
+    def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return (each for each in self._parameters() if each[1].requires_grad)
 
     def _base_optimizer(self) -> torch.optim.Optimizer:
         inner = getattr(self._optimizer, "optimizer", self._optimizer)

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from agentray.config import TrainConfig
 from agentray.data.mixture import Stream
 from agentray.data.packing import Row, pack
-from agentray.data.samples import Sample
+from agentray.manifest import write_json
 from agentray.train.corpus import Corpus, read_corpus
 from agentray.train.engine import Engine
 from agentray.train.model import load
@@ -142,13 +142,14 @@ class _Training:
         totals: dict[str, list[float]] = {}
         self._engine.model.eval()
         for name, samples in self._corpus.validation.items():
-            mine: Sequence[Sample] = samples[self._rank :: self._world]
+            parts = [samples[rank :: self._world] or samples[:1] for rank in range(self._world)]
+            packed = [pack(part, self._config.row_tokens) for part in parts]
+            mine = packed[self._rank]
+            counted = len(mine) if self._rank < len(samples) else 0
             # With sharded weights every worker must run as many rows as the others.
-            share = -(-len(samples) // self._world)
-            for index in range(share):
-                row = pack([mine[index] if index < len(mine) else samples[0]], self._config.row_tokens)[0]
-                losses = self._engine.losses(row)
-                if index < len(mine):
+            for index in range(max(len(rows) for rows in packed)):
+                losses = self._engine.losses(mine[min(index, len(mine) - 1)])
+                if index < counted:
                     entry = totals.setdefault(name, [0.0, 0.0])
                     entry[0] += float(losses.sum())
                     entry[1] += len(losses)
@@ -201,12 +202,15 @@ class _Training:
         return step
 
     def _export(self) -> None:
-        """Write the model directory that `transformers` and vLLM load."""
+        """Write the model directory that `transformers` and vLLM load, in bfloat16."""
         weights = self._engine.weights()
         if self._rank == 0:
             directory = Path(self._config.out) / "model"
             state = {name: value.to(torch.bfloat16) for name, value in weights.items()}
             self._engine.model.save_pretrained(directory, state_dict=state)
+            # `save_pretrained` notes the type the model trained in, not the one of the weights it was given.
+            described = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+            write_json(directory / "config.json", {**described, "dtype": "bfloat16"})
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -91,6 +91,28 @@ def test_a_dying_worker_is_replaced_and_its_attempts_are_made_again(local_ray, t
     assert (summary.completed, summary.failed) == (20, 0)
 
 
+def test_a_full_context_in_an_engine_actor_truncates_the_episode(local_ray, tmp_path, monkeypatch):
+    spec = PolicySpec("full", f"{__name__}:FullEngine", scope="actor")
+    monkeypatch.setattr("agentray.rollout.run.resolve_policy", lambda *args, **kwargs: spec)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    summary = run(config(tmp_path, num_tasks=5))
+    assert (summary.truncated, summary.failed) == (5, 0)
+    assert read_run(tmp_path).trajectories[0].error.startswith("context limit")
+
+
+class FullEngine:
+    """An engine whose context is always full."""
+
+    async def ready(self):
+        pass
+
+    async def act(self, messages, sampling):
+        raise PolicyError("context limit: too long", "it is full", "make room")
+
+    async def close(self):
+        pass
+
+
 def test_rejected_and_kept_add_up_over_the_stage(local_ray, tmp_path):
     run(config(tmp_path / "good"))
     run(config(tmp_path / "bad", policy="random"))
