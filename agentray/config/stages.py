@@ -181,7 +181,7 @@ class TrainConfig(Settings):
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     """Type of the forward and backward pass; the master weights are float32 either way."""
     frozen_layers: int = Field(0, ge=0)
-    """Lowest decoder layers that keep their weights, and the embeddings with them: cheaper, and forgets less."""
+    """Lowest decoder layers that keep their weights, with the embeddings: cheaper, and less is forgotten."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     checkpoint_every: int | None = Field(None, ge=1)

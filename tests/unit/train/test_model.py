@@ -3,40 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
+from tiny import CONFIGS, build, conversations
 
 from agentray.data.packing import pack
-from agentray.data.samples import Sample
-from agentray.train.model import ATTENTION, token_losses
-
-SIZE = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 97,
-    "max_position_embeddings": 512,
-}
-CONFIGS = [LlamaConfig(**SIZE, tie_word_embeddings=True), Qwen3Config(**SIZE, head_dim=8)]
-
-
-def conversations(shared, count=6):
-    rng = np.random.default_rng(1)
-    prefix = rng.integers(0, 97, shared).astype(np.int32)
-    found = []
-    for index in range(count):
-        own = rng.integers(0, 97, 15 + 40 * index).astype(np.int32)
-        mask = rng.random(len(own)) < 0.4
-        mask[-1] = True
-        ids = np.concatenate([prefix, own])
-        found.append(Sample(ids, np.concatenate([np.zeros(shared, bool), mask]), shared))
-    return found
-
-
-def build(config):
-    torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION, dtype=torch.float32)
+from agentray.train.model import token_losses
 
 
 def plain_losses(config, samples):

@@ -1,0 +1,29 @@
+import pytest
+from tiny import CONFIGS, build, conversations
+
+from agentray.data.packing import pack
+from agentray.errors import UsageError
+from agentray.train.model import freeze, token_losses
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+def test_frozen_layers_get_no_gradient_and_the_rest_the_same_one(config):
+    samples = conversations(20)
+    whole, part = build(config), build(config)
+    freeze(part, 1)
+    for model in (whole, part):
+        for row in pack(samples, 512):
+            token_losses(model, row).sum().backward()
+    gradients = dict(whole.named_parameters())
+    trained = [name for name, each in part.named_parameters() if each.requires_grad]
+    assert any("layers.1" in name for name in trained)
+    assert not any("layers.0" in name or "embed" in name for name in trained)
+    for name, parameter in part.named_parameters():
+        assert (parameter.grad is not None) == (name in trained)
+        if name in trained:
+            assert (parameter.grad - gradients[name].grad).abs().max() < 1e-5
+
+
+def test_freezing_every_layer_is_refused():
+    with pytest.raises(UsageError, match="frozen_layers"):
+        freeze(build(CONFIGS[0]), 2)
