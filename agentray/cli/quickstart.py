@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -54,8 +54,10 @@ class QuickstartConfig(Settings):
     """Base model."""
     num_database: int = Field(480, ge=1)
     """Expert database trajectories to collect."""
-    num_alfworld: int = Field(160, ge=1)
-    """Expert household trajectories to collect."""
+    database_requests: Literal["plain", "free"] = "plain"
+    """Wording of the database requests, in training and in the test alike; see the environment's README."""
+    num_alfworld: int = Field(160, ge=0)
+    """Expert household trajectories to collect; 0 leaves the household out."""
     num_general: int = Field(160, ge=20)
     """Answers of the base model to general prompts."""
     eta: float = Field(0.8, ge=0, le=1)
@@ -64,8 +66,10 @@ class QuickstartConfig(Settings):
     """Optimizer steps."""
     batch_size: int = Field(16, ge=1)
     """Samples a step."""
-    learning_rate: float = Field(3e-4, gt=0)
+    learning_rate: float = Field(4e-4, gt=0)
     """Peak learning rate."""
+    frozen_layers: int = Field(10, ge=0)
+    """Lowest layers that keep their weights."""
     num_test: int = Field(50, ge=1)
     """Unseen tasks per environment to score on, before and after."""
     benchmark: Path | None = _DATA / "dbbench" / "dev.jsonl"
@@ -84,6 +88,9 @@ class _Quickstart:
         self._config, self._out = config, config.out
         self._stages: list[dict[str, Any]] = []
         self._engine = EngineConfig(max_model_len=2048)
+        sizes = {"database": config.num_database, "alfworld": config.num_alfworld}
+        self._sizes = {env: size for env, size in sizes.items() if size}
+        self._settings: EnvSettings = {"database": {"requests": config.database_requests}}
         benchmark = config.benchmark
         self._benchmark = benchmark if benchmark is not None and benchmark.is_file() else None
         if benchmark is not None and self._benchmark is None:
@@ -104,6 +111,7 @@ class _Quickstart:
         more = {
             "peak_memory_bytes": peak(),
             "wall_s": round(time.monotonic() - started, 1),
+            "env": self._settings,
             "serve_command": f"agentray serve --model {self._out / 'model'} --port 8000",
         }
         return self._report(more)
@@ -126,11 +134,11 @@ class _Quickstart:
     def _rollout(self, progress: Progress) -> Mapping[str, Any]:
         from agentray.rollout.run import run
 
-        sizes = {"database": self._config.num_database, "alfworld": self._config.num_alfworld}
         counts = {}
-        for env, num_tasks in sizes.items():
+        for env, num_tasks in self._sizes.items():
             out = self._out / "rollout" / env
-            counts[env] = run(RolloutConfig(envs=[env], out=out, num_tasks=num_tasks), progress).completed
+            config = RolloutConfig(envs=[env], out=out, num_tasks=num_tasks, env=self._settings)
+            counts[env] = run(config, progress).completed
         return counts
 
     def _base_model(self) -> None:
@@ -160,8 +168,8 @@ class _Quickstart:
     def _filter(self, progress: Progress) -> Mapping[str, Any]:
         from agentray.data.filtering import run
 
-        runs = [self._out / "rollout" / "database", self._out / "rollout" / "alfworld"]
-        done = run(FilterConfig(runs=runs, out=self._out / "filter"))
+        runs = [self._out / "rollout" / env for env in self._sizes]
+        done = run(FilterConfig(runs=runs, out=self._out / "filter", env=self._settings))
         progress(1, 1, kept=done.kept)
         return {"read": done.read, "kept": done.kept, "rejected": dict(done.rejected)}
 
@@ -191,6 +199,7 @@ class _Quickstart:
                 out=self._out / "train",
                 num_steps=config.num_steps,
                 batch_size=config.batch_size,
+                frozen_layers=config.frozen_layers,
                 optimizer=OptimizerConfig(learning_rate=config.learning_rate, warmup_ratio=0.06),
             ),
             progress,
@@ -223,7 +232,11 @@ class _Quickstart:
         }
         found = run(
             EvaluateConfig(
-                envs=["database", "alfworld"], out=self._out / when, num_tasks=self._config.num_test, **shared
+                envs=list(self._sizes),
+                out=self._out / when,
+                num_tasks=self._config.num_test,
+                env=self._settings,
+                **shared,
             ),
             progress,
         )
@@ -257,6 +270,7 @@ class _Quickstart:
                 mix=self._out / "mix",
                 benchmark_before=self._out / "agentbench-before" if benchmark else None,
                 benchmark_after=self._out / "agentbench-after" if benchmark else None,
+                env=self._settings,
             ),
             stages=self._stages,
             more=more,

@@ -76,9 +76,10 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
         config.policy, engine=config.engine, model=config.model, timeout_s=config.turn_timeout_s
     )
     attempts = list(plan(config, specs, policy))
-    _check_plan(config)
+    identity = _identity(config, policy)
+    _check_plan(config.out, identity)
     with RunStore(config.out) as store:
-        manifest.write_json(config.out / _PLAN, _identity(config))
+        manifest.write_json(config.out / _PLAN, identity)
         missing = [attempt for attempt in attempts if attempt.key not in store.finished]
         tally = _Tally(len(attempts), len(attempts) - len(missing), progress)
         if missing:
@@ -162,20 +163,20 @@ async def _drive(
             tally.add(trajectory)
 
 
-def _identity(config: RolloutConfig) -> dict[str, Any]:
-    """The settings that decide which attempts a run consists of and how they are made."""
+def _identity(config: RolloutConfig, policy: PolicySpec) -> dict[str, Any]:
+    """What decides which attempts a run consists of and how they are made; an endpoint's address does not."""
     document: dict[str, Any] = json.loads(config.model_dump_json(exclude=_HOW_NOT_WHAT))
-    return document
+    return {**document, "policy": policy.id}
 
 
-def _check_plan(config: RolloutConfig) -> None:
+def _check_plan(out: Path, identity: dict[str, Any]) -> None:
     """Refuse a directory that holds a run of another plan; a longer plan may continue a shorter one."""
-    path = Path(config.out) / _PLAN
+    path = out / _PLAN
     if not path.exists():
         return
-    before, now = json.loads(path.read_text(encoding="utf-8")), _identity(config)
+    before = json.loads(path.read_text(encoding="utf-8"))
     growing = {"num_tasks", "samples"}
-    different = [key for key in now if key not in growing and before.get(key) != now[key]]
+    different = [key for key in identity if key not in growing and before.get(key) != identity[key]]
     if different:
-        changes = ", ".join(f"{key}: {before.get(key)!r} there, {now[key]!r} here" for key in different)
-        raise UsageError(f"{str(config.out)!r} holds another run", changes, "give another --out")
+        changes = ", ".join(f"{key}: {before.get(key)!r} there, {identity[key]!r} here" for key in different)
+        raise UsageError(f"{str(out)!r} holds another run", changes, "give another --out")

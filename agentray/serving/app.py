@@ -79,7 +79,7 @@ def served_name(config: ServeConfig) -> str:
     path = Path(config.model).expanduser()
     if not path.is_dir():
         return config.model
-    path = path.resolve()
+    path = Path(os.path.abspath(path))  # not `resolve`: a link has the name that the user gave it
     return path.parent.name if path.name == "model" else path.name
 
 
@@ -156,8 +156,11 @@ def _web_app(key: str) -> Any:
     """Ray's FastAPI application, with the key asked for before anything else runs."""
     # Ray 2.60 has no public way to add a layer; `init` is what its own ingress is made of.
     from ray.llm._internal.serve.core.ingress.ingress import init
+    from starlette.middleware.cors import CORSMiddleware
 
     app = init()
+    # Ray lets every web page's script call the endpoint; a page has no business on this machine's loopback.
+    app.user_middleware = [each for each in app.user_middleware if each.cls is not CORSMiddleware]
     if key:
         app.add_middleware(ApiKey, digest=_digest(key.encode()))
     return app

@@ -165,6 +165,13 @@ def test_without_the_key_every_route_answers_401(url: str, path: str, header: st
         assert json.loads(answer.read())["error"]["code"] == "invalid_api_key"
 
 
+def test_the_script_of_a_web_page_may_not_read_the_answers(url: str) -> None:
+    headers = {"Origin": "http://evil.example", "Authorization": f"Bearer {KEY}"}
+    request = urllib.request.Request(f"{url}/models", headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert "access-control-allow-origin" not in {name.lower() for name in answer.headers}
+
+
 def test_an_unknown_model_is_404(client: openai.OpenAI) -> None:
     messages: Any = [{"role": "user", "content": "hi"}]
     with pytest.raises(openai.NotFoundError):

@@ -1,4 +1,5 @@
 import random
+import re
 from itertools import islice
 
 import gymnasium
@@ -33,6 +34,22 @@ def test_the_plugin_keeps_the_contract():
 def test_the_expert_solves_almost_every_generated_task(environment, tasks, split):
     rewards = [play(environment, task, _follow(environment.expert(task)))[0] for task in tasks[split]]
     assert sum(rewards) >= 0.99 * len(rewards)
+
+
+def test_plain_requests_call_columns_by_their_headers_and_the_expert_solves_them():
+    plain = Database(requests="plain")
+    rewards = []
+    for task in islice(plain.tasks("test"), 200):
+        named = re.findall(r"`([^`]+)`", task.data["sql"].split(" WHERE ")[-1].split(" SET ")[-1])
+        assert all(header in task.data["question"] for header in named if header in task.data["headers"])
+        assert len(task.data["headers"]) <= 4
+        rewards.append(play(plain, task, _follow(plain.expert(task)))[0])
+    assert sum(rewards) >= 198
+
+
+def test_an_unknown_wording_is_refused():
+    with pytest.raises(UsageError, match="did you mean 'plain'"):
+        Database(requests="plan")
 
 
 @pytest.mark.parametrize("split", SPLITS)
