@@ -52,25 +52,25 @@ class QuickstartConfig(Settings):
     """Where everything goes: a directory per stage, `report.json`, `report.html` and `model/`."""
     model: str = "smollm2-135m"
     """Base model."""
-    num_database: int = Field(480, ge=1)
+    num_database: int = Field(380, ge=1)
     """Expert database trajectories to collect."""
     database_requests: Literal["plain", "free"] = "plain"
     """Wording of the database requests, in training and in the test alike; see the environment's README."""
-    num_alfworld: int = Field(160, ge=0)
+    num_alfworld: int = Field(110, ge=0)
     """Expert household trajectories to collect; 0 leaves the household out."""
-    num_general: int = Field(160, ge=20)
+    num_general: int = Field(200, ge=20)
     """Answers of the base model to general prompts."""
-    eta: float = Field(0.8, ge=0, le=1)
+    eta: float = Field(0.72, ge=0, le=1)
     """Share of agent samples in training."""
-    num_steps: int = Field(48, ge=1)
+    num_steps: int = Field(43, ge=1)
     """Optimizer steps."""
     batch_size: int = Field(16, ge=1)
     """Samples a step."""
-    learning_rate: float = Field(4e-4, gt=0)
+    learning_rate: float = Field(3e-4, gt=0)
     """Peak learning rate."""
-    frozen_layers: int = Field(10, ge=0)
+    frozen_layers: int = Field(4, ge=0)
     """Lowest layers that keep their weights."""
-    num_test: int = Field(50, ge=1)
+    num_test: int = Field(40, ge=1)
     """Unseen tasks per environment to score on, before and after."""
     benchmark: Path | None = _DATA / "dbbench" / "dev.jsonl"
     """AgentBench's database records, scored too where the file exists; never trained on."""
@@ -158,7 +158,7 @@ class _Quickstart:
                 out=self._out / "general",
                 policy=self._config.model,
                 num_tasks=self._config.num_general,
-                sampling=SamplingConfig(temperature=0.8, max_tokens=96),
+                sampling=SamplingConfig(temperature=0.5, max_tokens=80),
                 engine=self._engine,
             ),
             progress,

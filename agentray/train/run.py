@@ -21,7 +21,7 @@ from agentray import manifest
 from agentray.cluster import connected
 from agentray.config import TrainConfig
 from agentray.data.mixture import Stream
-from agentray.errors import MissingDependencyError, ResourceError, UsageError
+from agentray.errors import AgentrayError, MissingDependencyError, ResourceError, UsageError
 from agentray.models import resolve_model
 from agentray.train.corpus import load_tokenizer, read_corpus
 from agentray.train.loop import METRICS, read_metrics, train_loop
@@ -95,7 +95,7 @@ def _fit(config: TrainConfig, model: str) -> None:
     """Run the workers to the end, restarting them from the last checkpoint when they die."""
     try:
         import deepspeed  # noqa: F401
-        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+        from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
         from ray.train.torch import TorchTrainer
     except ImportError as error:
         raise MissingDependencyError(
@@ -104,7 +104,7 @@ def _fit(config: TrainConfig, model: str) -> None:
     trainer = TorchTrainer(
         train_loop,
         train_loop_config={
-            "config": config.model_copy(update={"out": config.out.resolve()}).model_dump(mode="json"),
+            "config": absolute(config).model_dump(mode="json"),
             "model": model,
         },
         scaling_config=ScalingConfig(
@@ -121,7 +121,29 @@ def _fit(config: TrainConfig, model: str) -> None:
             failure_config=FailureConfig(max_failures=config.max_failures),
         ),
     )
-    trainer.fit()
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        raise _explain(error) from error
+
+
+def _explain(error: Exception) -> AgentrayError:
+    """The user's error inside Ray Train's, or the first worker's last words."""
+    failures = list(getattr(error, "worker_failures", {}).values()) or [error]
+    first = getattr(failures[0], "_base_exc", failures[0])
+    if isinstance(first, AgentrayError):
+        return first
+    last_words = str(first).strip().splitlines() or ["no message"]
+    return ResourceError(
+        "a training worker failed",
+        f"{type(first).__name__}: {last_words[-1]}",
+        "see /tmp/ray/session_latest/logs/train; the same command goes on from the last checkpoint",
+    )
+
+
+def absolute(config: TrainConfig) -> TrainConfig:
+    """The same settings for a process with another working directory, as Ray's workers have."""
+    return config.model_copy(update={"out": config.out.resolve(), "data": config.data.resolve()})
 
 
 @contextmanager

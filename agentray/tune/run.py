@@ -101,6 +101,8 @@ def _sweep(config: TuneConfig, progress: Progress) -> list[Trial]:
     """Let Ray Tune run the trials; returns them by rising η."""
     try:
         from ray import tune
+
+        from agentray.train.run import absolute
     except ImportError as error:
         raise MissingDependencyError(
             "a sweep needs Ray Tune", str(error), 'pip install "agentray[train]"'
@@ -112,7 +114,8 @@ def _sweep(config: TuneConfig, progress: Progress) -> list[Trial]:
             done.append(trial.config["eta"])
             progress(len(done), len(config.etas), eta=trial.config["eta"])
 
-    shared = config.model_copy(update={"out": config.out.resolve()}).model_dump(mode="json")
+    moved = config.model_copy(update={"out": config.out.resolve(), "train": absolute(config.train)})
+    shared = moved.model_dump(mode="json")
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(_trial, shared=shared), {"CPU": 0.1}),
         param_space={"eta": tune.grid_search(sorted(set(config.etas)))},

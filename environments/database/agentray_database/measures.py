@@ -157,7 +157,7 @@ def _either(voice: Voice, asked: Column, measure: Column, largest: bool) -> Writ
 def _extreme(voice: Voice, measure: Column, function: str, all_rows: float = 0.15) -> Written:
     """MAX, MIN, SUM or AVG of a column, over the rows of a condition or over all."""
     value_of = f"SELECT {function.upper()}({number(measure)}) FROM {ident(voice.table.name)}"
-    if voice.rng.random() < all_rows:
+    if voice.rng.random() < all_rows and not voice.plain:
         thought = f"The {_AGGREGATES[function]} {ident(measure.header)} over all rows."
         return Draft(say(voice, f"all{function}", measure, []), thought, value_of)
     given = pick(voice, is_text, measure)
