@@ -1,4 +1,4 @@
-"""The whole loop on generated database tasks, scored on AgentBench's own records: about an hour on two cores.
+"""The whole loop on generated database tasks, scored on AgentBench's own records too.
 
     ray job submit --working-dir jobs -- python database.py --out SHARED_DIRECTORY
 

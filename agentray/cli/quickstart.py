@@ -52,15 +52,15 @@ class QuickstartConfig(Settings):
     """Where everything goes: a directory per stage, `report.json`, `report.html` and `model/`."""
     model: str = "smollm2-135m"
     """Base model."""
-    num_database: int = Field(380, ge=1)
+    num_database: int = Field(400, ge=1)
     """Expert database trajectories to collect."""
     database_requests: Literal["plain", "free"] = "plain"
     """Wording of the database requests, in training and in the test alike; see the environment's README."""
-    num_alfworld: int = Field(110, ge=0)
+    num_alfworld: int = Field(105, ge=0)
     """Expert household trajectories to collect; 0 leaves the household out."""
     num_general: int = Field(200, ge=20)
     """Answers of the base model to general prompts."""
-    eta: float = Field(0.72, ge=0, le=1)
+    eta: float = Field(0.73, ge=0, le=1)
     """Share of agent samples in training."""
     num_steps: int = Field(43, ge=1)
     """Optimizer steps."""
@@ -200,6 +200,7 @@ class _Quickstart:
                 num_steps=config.num_steps,
                 batch_size=config.batch_size,
                 frozen_layers=config.frozen_layers,
+                row_tokens=4096,
                 optimizer=OptimizerConfig(learning_rate=config.learning_rate, warmup_ratio=0.06),
             ),
             progress,

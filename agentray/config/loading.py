@@ -118,4 +118,8 @@ def _explain(error: ValidationError, kind: type[Settings], table: str) -> UsageE
         return UsageError(
             f"setting {key!r} is missing", "it has no default", f"give --{option}, or --set {key}=…"
         )
+    if not location:
+        return UsageError(
+            f"the settings of {table!r} do not fit together", problem["msg"], "change one of them"
+        )
     return UsageError(f"setting {key!r} is {problem['input']!r}", problem["msg"], f"--set {key}=…")

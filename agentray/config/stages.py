@@ -191,6 +191,12 @@ class TrainConfig(Settings):
     seed: int = 0
     """Seed of anything random in training that is not the sample stream."""
 
+    @model_validator(mode="after")
+    def _every_worker_has_a_sample(self) -> TrainConfig:
+        if self.batch_size < self.num_workers:
+            raise ValueError(f"batch_size {self.batch_size} leaves some of {self.num_workers} workers idle")
+        return self
+
 
 class EvaluateConfig(Settings):
     """Score a policy on tasks it has not trained on."""

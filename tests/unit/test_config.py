@@ -59,6 +59,12 @@ def test_eta_outside_its_range_is_refused(eta):
         load(TrainConfig, "train", values={"data": "a", "out": "b", "model": "m", "eta": eta})
 
 
+def test_settings_that_do_not_fit_together_are_refused():
+    values = {"data": "a", "out": "b", "model": "m", "batch_size": 2, "num_workers": 4}
+    with pytest.raises(UsageError, match="leaves some of 4 workers idle"):
+        load(TrainConfig, "train", values=values)
+
+
 @pytest.mark.parametrize("text", ["[rollout", b"\xff\xfe"])
 def test_an_unreadable_file_is_a_usage_error(tmp_path, text):
     file = tmp_path / "job.toml"

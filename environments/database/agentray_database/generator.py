@@ -51,7 +51,7 @@ def _task_data(
     rng: random.Random, pools: Pools, kind: str, category: str, requests: Requests
 ) -> dict[str, Any] | None:
     """Content of one task; None when this draw makes no good one."""
-    table = draw_table(rng, pools, most_columns=4 if requests == "plain" else 8)
+    table = draw_table(rng, pools, most_columns=3 if requests == "plain" else 8)
     voice = Voice(rng, pools.split, table, requests)
     if kind == "insert":
         request: Request | None = insert_request(voice)

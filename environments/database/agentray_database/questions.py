@@ -23,11 +23,11 @@ CATEGORIES: dict[str, tuple[int, Callable[[Voice], Written]]] = {
 """AgentBench's types of SELECT questions: how often each is drawn, of 100, and who writes it."""
 
 
-_PLAIN = tuple(name for name in CATEGORIES if name not in ("comparison", "ranking"))
+_PLAIN = ("other", "counting", "aggregation-MIN", "aggregation-MAX")
 
 
 def draw_category(rng: random.Random, requests: Requests) -> str:
-    """A category by its weight; plain requests compare and rank nothing."""
+    """A category by its weight; plain requests look up, count, and take extremes."""
     names = list(CATEGORIES) if requests == "free" else list(_PLAIN)
     return rng.choices(names, [CATEGORIES[name][0] for name in names])[0]
 
