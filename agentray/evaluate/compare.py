@@ -95,6 +95,8 @@ def compare(
         keys = [key for key in both if key[0] == env]
         pairs = [first[key].reward or 0.0 for key in keys], [second[key].reward or 0.0 for key in keys]
         compared[env] = _row(scores_before[env], scores_after[env], *pairs)
+        if settings and env in settings:
+            compared[env]["settings"] = dict(settings[env])
     return compared
 
 

@@ -142,7 +142,8 @@ def _scores(scores: Mapping[str, Any]) -> str:
 def _score_row(env: str, score: Mapping[str, Any]) -> charts.DotRow:
     num_tasks, p = number(score.get("n")), number(score.get("p_value"))
     family = _FAMILIES.get(str(score.get("family")), "")
-    note = [family, f"n = {count(num_tasks)}" if num_tasks is not None else ""]
+    settings = [f"{value} {name}" for name, value in mapping(score.get("settings")).items()]
+    note = [*settings, family, f"n = {count(num_tasks)}" if num_tasks is not None else ""]
     before, after = _dot(score, "before"), _dot(score, "after")
     return charts.DotRow(
         label=env,

@@ -8,6 +8,7 @@ command resumes from the last checkpoint.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import threading
 import time
@@ -94,7 +95,8 @@ def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
 def _fit(config: TrainConfig, model: str) -> None:
     """Run the workers to the end, restarting them from the last checkpoint when they die."""
     try:
-        import deepspeed  # noqa: F401
+        if importlib.util.find_spec("deepspeed") is None:  # importing it here would print to stdout
+            raise ImportError("no module named 'deepspeed'")
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
         from ray.train.torch import TorchTrainer
     except ImportError as error:

@@ -27,7 +27,8 @@ def test_failures_of_the_machinery_are_counted_apart():
 def test_only_attempts_that_both_were_scored_on_are_compared():
     before = attempts([0.0, 0.0, 0.0, None], policy="base")
     after = attempts([1.0, 1.0, None, 1.0], policy="tuned")
-    row = compare(before, after)["count"]
+    row = compare(before, after, {"count": {"max_turns": 4}})["count"]
+    assert row["settings"] == {"max_turns": 4}
     assert (row["before"], row["after"], row["n"], row["test"]) == (0.0, 1.0, 2, "exact McNemar")
     assert row["p_value"] == pytest.approx(0.5)
 
