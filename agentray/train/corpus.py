@@ -115,29 +115,39 @@ def run(config: MixConfig) -> MixSummary:
         eta=config.eta,
         seed=config.seed,
     )
-    stream = corpus.stream()
-    drawn = Counter(stream.sources[stream[index][0]].name for index in range(_PREVIEW))
+    summary = _summarize(config, corpus, read, rejected)
     manifest.start_over(config.out)
     _write(config.out, corpus)
-    summary = MixSummary(
-        out=str(config.out),
-        eta=config.eta,
-        read=read,
-        training={name: len(rows) for name, rows in corpus.training.items()},
-        validation={name: len(rows) for name, rows in corpus.validation.items()},
-        rejected={name: dict(why) for name, why in rejected.items()},
-        tokens={name: sum(len(row.input_ids) for row in rows) for name, rows in corpus.training.items()},
-        loss_tokens={
-            name: int(sum(row.loss_mask.sum() for row in rows)) for name, rows in corpus.training.items()
-        },
-        realised={name: count / _PREVIEW for name, count in sorted(drawn.items())},
-    )
     inputs = {str(path): manifest.digest(path) for path in [*config.agent, *(s.path for s in config.general)]}
     document = manifest.Manifest(
         "mix", config.model_dump(mode="json"), asdict(summary), inputs, time.monotonic() - started
     )
     manifest.write(config.out, document)
     return summary
+
+
+def _summarize(
+    config: MixConfig, corpus: Corpus, read: Mapping[str, int], rejected: Mapping[str, Mapping[str, int]]
+) -> MixSummary:
+    """Counts, and the ratios that the stream realises.
+
+    Raises:
+        UsageError: The proportions cannot be drawn.
+    """
+    stream = corpus.stream()
+    drawn = Counter(stream.sources[stream[index][0]].name for index in range(_PREVIEW))
+    training = corpus.training.items()
+    return MixSummary(
+        out=str(config.out),
+        eta=config.eta,
+        read=read,
+        training={name: len(rows) for name, rows in training},
+        validation={name: len(rows) for name, rows in corpus.validation.items()},
+        rejected={name: dict(why) for name, why in rejected.items()},
+        tokens={name: sum(len(row.input_ids) for row in rows) for name, rows in training},
+        loss_tokens={name: int(sum(row.loss_mask.sum() for row in rows)) for name, rows in training},
+        realised={name: count / _PREVIEW for name, count in sorted(drawn.items())},
+    )
 
 
 def load_tokenizer(model: str) -> Any:
