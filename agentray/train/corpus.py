@@ -210,6 +210,7 @@ def _read_agent(directories: Sequence[Path]) -> dict[str, tuple[list[Conversatio
     """Conversations by environment."""
     found: dict[str, tuple[list[Conversation], Mapping[str, int]]] = {}
     for directory in directories:
+        manifest.read(directory)
         for trajectory in read_run(directory).trajectories:
             found.setdefault(trajectory.task.env, ([], {}))[0].append(conversation_of(trajectory))
     return found
@@ -222,6 +223,7 @@ def _read_general(
     found: dict[str, tuple[list[Conversation], Mapping[str, int]]] = {}
     for source in sources:
         if source.path.is_dir():
+            manifest.read(source.path)
             found[source.name] = ([conversation_of(each) for each in read_run(source.path).trajectories], {})
         else:
             corpus = read_conversations(source.path)
