@@ -48,43 +48,48 @@ class SamplingConfig(Settings):
     """Longest reply, in tokens; AgentTuning's harness allows 128."""
 
 
-class RolloutConfig(Settings):
-    """Which attempts to make, by which policy, and where the trajectories go."""
+class EpisodeSettings(Settings):
+    """What rollouts and evaluations have in common: who acts where, how, and for how long."""
 
     envs: list[str] = Field(min_length=1)
     """Environment ids; each contributes `num_tasks` tasks."""
-    out: Path
-    """Run directory: Parquet shards, journal and manifest. The same command resumes it."""
-    split: Split = "train"
-    """Which task split to run."""
     policy: str = "expert"
     """`expert`, `random`, an `http(s)://…/v1` endpoint, a model id or a model directory."""
     model: str | None = None
     """Model name to ask an HTTP endpoint for; None takes the first it lists."""
-    num_tasks: int = Field(200, ge=1)
-    """Tasks per environment."""
-    first_task: int = Field(0, ge=0)
-    """Tasks of the split to skip."""
-    samples: int = Field(1, ge=1)
-    """Attempts per task."""
     sampling: SamplingConfig = SamplingConfig()
-    """How replies are drawn."""
+    """How replies are drawn; greedy by default."""
     seed: int = 0
-    """Attempt `i` uses `seed + i`, so the worker count never changes the seeds."""
+    """Attempt `i` uses `seed + i`: the worker count never changes the seeds, and equal seeds pair two runs."""
     num_workers: int | None = Field(None, ge=1)
-    """Rollout actors; None takes one per free CPU, at most four."""
+    """Rollout actors; None takes one per CPU of this machine, at most four."""
     in_flight: int = Field(64, ge=1)
     """Episodes running at once, over all workers."""
     turn_timeout_s: float = Field(120.0, gt=0)
     """Longest wait for one policy reply."""
     episode_timeout_s: float = Field(600.0, gt=0)
     """Longest life of an episode: reset, every step and teardown."""
-    max_retries: int = Field(2, ge=0)
-    """Fresh attempts after the machinery (not the policy) failed."""
     engine: EngineConfig = EngineConfig()
     """The engine, when the policy is a model."""
     env: EnvSettings = {}
     """Settings per environment id."""
+
+
+class RolloutConfig(EpisodeSettings):
+    """Which attempts to make, by which policy, and where the trajectories go."""
+
+    out: Path
+    """Run directory: Parquet shards, journal and manifest. The same command resumes it."""
+    split: Split = "train"
+    """Which task split to run."""
+    num_tasks: int = Field(200, ge=1)
+    """Tasks per environment."""
+    first_task: int = Field(0, ge=0)
+    """Tasks of the split to skip."""
+    samples: int = Field(1, ge=1)
+    """Attempts per task."""
+    max_retries: int = Field(2, ge=0)
+    """Fresh attempts after the machinery (not the policy) failed."""
 
 
 class FilterConfig(Settings):
@@ -198,37 +203,15 @@ class TrainConfig(Settings):
         return self
 
 
-class EvaluateConfig(Settings):
+class EvaluateConfig(EpisodeSettings):
     """Score a policy on tasks it has not trained on."""
 
-    envs: list[str] = Field(min_length=1)
-    """Environment ids."""
-    policy: str = "expert"
-    """`expert`, `random`, an endpoint, a model id or a model directory."""
-    model: str | None = None
-    """Model name to ask an HTTP endpoint for; None takes the first it lists."""
     split: Split = "test"
     """Which task split to score on."""
     num_tasks: int = Field(100, ge=1)
     """Tasks per environment."""
     out: Path | None = None
     """Run directory for the trajectories; None keeps them in a temporary one."""
-    sampling: SamplingConfig = SamplingConfig()
-    """Greedy by default."""
-    seed: int = 0
-    """Equal seeds pair two models' episodes."""
-    num_workers: int | None = Field(None, ge=1)
-    """Rollout actors; None takes one per free CPU, at most four."""
-    in_flight: int = Field(64, ge=1)
-    """Episodes running at once."""
-    turn_timeout_s: float = Field(120.0, gt=0)
-    """Longest wait for one policy reply."""
-    episode_timeout_s: float = Field(600.0, gt=0)
-    """Longest life of an episode."""
-    engine: EngineConfig = EngineConfig()
-    """The engine, when the policy is a model."""
-    env: EnvSettings = {}
-    """Settings per environment id."""
 
 
 class ServeConfig(Settings):

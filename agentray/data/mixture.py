@@ -58,7 +58,7 @@ def sources(
         raise UsageError(
             "the general corpus is empty or its weights sum to 0",
             f"η = {eta} draws {1 - eta:.0%} from it",
-            "give --general FILE, or the base model's own answers: agentray rollout --env general --policy MODEL",
+            "give --general, a file or a run of `agentray rollout --env general --policy MODEL`; or --eta 1",
         )
     found = [Source(name, size, eta * size / num_agent) for name, size in agent.items() if size and eta > 0]
     found += [
