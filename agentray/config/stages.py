@@ -60,7 +60,7 @@ class EpisodeSettings(Settings):
     sampling: SamplingConfig = SamplingConfig()
     """How replies are drawn; greedy by default."""
     seed: int = 0
-    """Attempt `i` uses `seed + i`: the worker count never changes the seeds, and equal seeds pair two runs."""
+    """Attempt `i` uses `seed + i`: worker counts change no seed, and equal seeds pair two runs."""
     num_workers: int | None = Field(None, ge=1)
     """Rollout actors; None takes one per CPU of this machine, at most four."""
     in_flight: int = Field(64, ge=1)
