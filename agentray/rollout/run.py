@@ -124,6 +124,7 @@ class _Tally:
         self._planned, self._done, self._progress = planned, resumed, progress
         self._rewards: dict[str, list[float]] = {}
         self._failed = 0
+        progress(resumed, planned)
         self.num_turns = self.completion_tokens = 0
 
     def add(self, trajectory: Any) -> None:
