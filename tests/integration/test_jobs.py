@@ -38,6 +38,9 @@ def head(tmp_path_factory):
     }
     command = [RAY, "start", "--head", "--block", "--num-cpus=4", f"--port={free_port()}"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={port}", "--node-ip-address=127.0.0.1"]
+    # Another Ray on this machine holds the agents' default ports.
+    command += [f"--dashboard-agent-{kind}-port={free_port()}" for kind in ("listen", "grpc")]
+    command += [f"--{kind}-port={free_port()}" for kind in ("metrics-export", "ray-client-server")]
     log = (tmp_path_factory.mktemp("ray") / "log").open("w")
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     address = f"http://127.0.0.1:{port}"
@@ -70,6 +73,16 @@ def wait_for(address, process):
 
 
 def submit(address, environment, *arguments):
+    """Submit a job; a head that has just started has no agent for the first seconds."""
+    deadline = time.monotonic() + 90
+    while True:
+        done = submit_once(address, environment, *arguments)
+        if "No available agent" not in done.stderr or time.monotonic() > deadline:
+            return done
+        time.sleep(1)
+
+
+def submit_once(address, environment, *arguments):
     command = [RAY, "job", "submit", "--address", address, "--working-dir", JOBS, "--", sys.executable]
     return subprocess.run(
         [*command, *arguments], env=environment, capture_output=True, text=True, timeout=240
