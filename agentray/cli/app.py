@@ -186,7 +186,7 @@ def tune(
     from agentray.tune.run import nested, run
 
     values = nested(data=data, model=model, envs=env, out=out) | {"etas": eta}
-    settings = _settings(TuneConfig, "tune", config, sets, dry_run, out=out, **values)
+    settings = _settings(TuneConfig, "tune", config, sets, dry_run, **values)
     with console.progress("tune") as progress:
         summary = run(settings, progress)
     console.show(summary, as_json=as_json)

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console
@@ -23,12 +23,16 @@ _PLAIN_EVERY_S = 5.0
 
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
-    """A progress reporter: a bar on a terminal, else one plain line every few seconds, both on stderr."""
-    if sys.stderr.isatty():
-        with _bar(label) as report:
-            yield report
-    else:
-        yield _plain(label)
+    """A progress reporter: a bar on a terminal, else one plain line every few seconds, both on stderr.
+
+    What libraries print meanwhile goes to stderr too: stdout is for results.
+    """
+    with redirect_stdout(sys.stderr):
+        if sys.stderr.isatty():
+            with _bar(label) as report:
+                yield report
+        else:
+            yield _plain(label)
 
 
 @contextmanager
