@@ -52,17 +52,17 @@ class QuickstartConfig(Settings):
     """Where everything goes: a directory per stage, `report.json`, `report.html` and `model/`."""
     model: str = "smollm2-135m"
     """Base model."""
-    num_database: int = Field(400, ge=1)
+    num_database: int = Field(370, ge=1)
     """Expert database trajectories to collect."""
     database_requests: Literal["plain", "free"] = "plain"
     """Wording of the database requests, in training and in the test alike; see the environment's README."""
     num_alfworld: int = Field(105, ge=0)
     """Expert household trajectories to collect; 0 leaves the household out."""
-    num_general: int = Field(200, ge=20)
+    num_general: int = Field(190, ge=20)
     """Answers of the base model to general prompts."""
-    eta: float = Field(0.73, ge=0, le=1)
+    eta: float = Field(0.74, ge=0, le=1)
     """Share of agent samples in training."""
-    num_steps: int = Field(43, ge=1)
+    num_steps: int = Field(40, ge=1)
     """Optimizer steps."""
     batch_size: int = Field(16, ge=1)
     """Samples a step."""
