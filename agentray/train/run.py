@@ -216,8 +216,3 @@ def _check_identity(config: TrainConfig) -> None:
 
 def _probabilities(stream: Stream) -> dict[str, float]:
     return {source.name: round(source.probability, 6) for source in stream.sources}
-
-
-def model_directory(out: Path) -> Path:
-    """Where a training run leaves its model."""
-    return out / "model"
