@@ -92,7 +92,8 @@ def show(summary: Any, *, as_json: bool) -> None:
     for name, value in plain.items():
         if isinstance(value, dict) and value and all(isinstance(each, dict) for each in value.values()):
             print(f"{name}:")
-            table(value)
+            table({label: _flat(row) for label, row in value.items()})
+            lines([f"  {label} {_short(part)}" for label, row in value.items() for part in _nested(row)])
         else:
             print(f"{name:<{width}}  {_short(value)}")
 
@@ -122,6 +123,16 @@ def fail(error: AgentrayError, *, as_json: bool) -> None:
         print(json.dumps({"error": body}, indent=1, ensure_ascii=False))
     else:
         print(error, file=sys.stderr)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What fits a table's cell."""
+    return {name: value for name, value in row.items() if not isinstance(value, dict)}
+
+
+def _nested(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What does not, and has something to say."""
+    return [value for value in row.values() if isinstance(value, dict) and value]
 
 
 def _short(value: Any) -> str:
