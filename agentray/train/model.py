@@ -124,7 +124,7 @@ def load(model: str, dtype: torch.dtype) -> PreTrainedModel:
 def freeze(model: PreTrainedModel, count: int) -> None:
     """Keep the lowest `count` decoder layers, and the embeddings, as they are.
 
-    The backward pass ends above them: with 10 of 30 layers a step costs about a fifth less.
+    The backward pass ends above them, so a step costs less.
 
     Raises:
         UsageError: The model has no more layers than that.

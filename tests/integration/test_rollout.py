@@ -70,7 +70,7 @@ def test_a_killed_driver_loses_nothing(tmp_path):
     finished = {each.key for each in read_run(tmp_path).trajectories}
     assert finished
     done = subprocess.run([*command[:-3], "2000", *command[-2:], "--json"], capture_output=True, timeout=300)
-    assert done.returncode in (0, 2)
+    assert done.returncode == 0, done.stderr[-2000:]
     stored = [each.key for each in read_run(tmp_path).trajectories]
     assert len(stored) == len(set(stored)) and finished <= set(stored)
 
