@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentray.env import fingerprint
+from agentray.errors import DataError
 from agentray.types import Split, Task
 from agentray_database.engine import Row, Sandbox
 from agentray_database.modifications import insert_request, update_request
@@ -41,7 +42,13 @@ def generate(split: Split, seed: int = 0, requests: Requests = "free") -> Iterat
         kind = rng.choice(["insert", "update", "select"])
         category = draw_category(rng, requests) if kind == "select" else kind
         drawn = (_task_data(rng, pools, kind, category, requests) for _ in range(_MOST_DRAWS))
-        data = next(each for each in drawn if each is not None)
+        data = next((each for each in drawn if each is not None), None)
+        if data is None:
+            raise DataError(
+                f"no {category!r} task in {_MOST_DRAWS} draws",
+                f"the vocabulary of {split!r} does not allow one with {requests!r} requests",
+                "widen domains.toml or phrases.toml",
+            )
         content = {"table": data["table"], "headers": data["headers"], "question": data["question"]}
         yield Task("database", f"{split}/{stream}-{index}", split, data, fingerprint(content))
         index += 1
