@@ -34,7 +34,15 @@ class DataError(AgentrayError):
 
 
 class PolicyError(AgentrayError):
-    """The policy cannot answer: wrong endpoint, key, model or context limit."""
+    """The policy cannot answer and never will: wrong endpoint, key, model or context limit."""
+
+
+class UnavailableError(AgentrayError):
+    """The policy cannot answer now; asking again may help."""
+
+
+class OverloadedError(UnavailableError):
+    """The policy has too much to do: too many requests, or no answer in time."""
 
 
 class ResourceError(AgentrayError):

@@ -26,6 +26,8 @@ class Message:
     content: str
     loss: bool = False
     """True when training takes loss on this message; only assistant messages may carry it."""
+    token_ids: tuple[int, ...] | None = None
+    """The ids that the policy sampled for this reply: an engine goes on from them, not from the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,9 @@ class Reply:
     usage: Usage | None = None
     finish_reason: Literal["stop", "length"] | None = None
     latency_s: float = 0.0
+    prefix_kept: bool | None = None
+    """Whether the prompt's ids began with all ids of the turn before, prompt and reply, unchanged; None on a
+    first turn, and where the policy has no tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,8 @@ class Trajectory:
     error: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Further scores the environment gave at the end, e.g. `{"reward_category_select": 1.0}`."""
+    temperature: float | None = None
+    """Sampling temperature of this attempt; None in records that do not say."""
 
     @property
     def key(self) -> str:
@@ -142,6 +149,8 @@ class PolicySpec:
     Ray actor of its own that all workers share (a model engine)."""
     num_gpus: float = 0
     """GPUs that an `actor` reserves."""
+    replicas: tuple[Mapping[str, Any], ...] = ({},)
+    """One entry per copy, with the keyword arguments in which it differs: endpoints to share the load."""
 
 
 class Progress(Protocol):

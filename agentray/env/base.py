@@ -12,7 +12,8 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import gymnasium
 
@@ -26,6 +27,22 @@ TEXT_LIMIT = 100_000
 """Longest observation or reply that the text spaces accept, in characters."""
 
 
+@dataclass(frozen=True)
+class Hosting:
+    """How a rollout worker runs the episodes of an environment."""
+
+    mode: Literal["inline", "thread", "process"] = "thread"
+    """`inline`: every call returns within a millisecond, so it runs on the event loop. `thread`: a call may
+    block. `process`: it may crash, leak or hang, so each episode has a process of its own to be killed."""
+    max_episodes: int = 1000
+    """Most episodes that one worker runs at once: 4 for a browser."""
+    recycle_after: int = 50
+    """Episodes that one process plays before a fresh one takes its place."""
+    replayable: bool = False
+    """The same task, seed and replies always lead to the same state, so that an interrupted episode can be
+    rebuilt from its replies. `info["state"]` may then hold a digest (str) of state that observations hide."""
+
+
 @runtime_checkable
 class Environment(Protocol):
     """What the rollout, filter and evaluation stages need from an environment."""
@@ -36,11 +53,13 @@ class Environment(Protocol):
     """One line for `agentray environments`."""
     max_turns: int
     """Most replies in one episode."""
+    hosting: Hosting
+    """How to run it in a worker."""
     reward_threshold: float
     """Trajectories with at least this reward are kept by default."""
 
-    def tasks(self, split: Split) -> Iterator[Task]:
-        """Tasks of a split, the same ones in the same order every time; may be endless."""
+    def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
+        """Tasks of a split from number `start` on, the same in the same order every time; may be endless."""
 
     def make(self) -> TextEnv:
         """A fresh Gymnasium environment; `reset(seed=, options={"task": task})` starts a task.

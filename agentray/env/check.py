@@ -29,6 +29,9 @@ def check_environment(spec: EnvSpec, num_tasks: int = 20) -> None:
     tasks = {split: list(itertools.islice(environment.tasks(split), num_tasks)) for split in SPLITS}
     again = {split: list(itertools.islice(environment.tasks(split), num_tasks)) for split in SPLITS}
     _require(tasks == again, spec, "tasks(split) gives other tasks the second time")
+    for split, stream in tasks.items():
+        later = list(itertools.islice(environment.tasks(split, 3), max(0, num_tasks - 3)))
+        _require(later == stream[3:], spec, f"tasks({split!r}, 3) is not tasks({split!r}) from the fourth on")
     seen: dict[str, str] = {}
     for split, stream in tasks.items():
         for task in stream:

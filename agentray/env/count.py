@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 import gymnasium
 
-from agentray.env.base import Expert, TextEnv, fingerprint, text_space
+from agentray.env.base import Expert, Hosting, TextEnv, fingerprint, text_space
 from agentray.types import SPLITS, Family, Message, Split, Task
 
 _ACTION = re.compile(r"Action:\s*(-?\d+)")
@@ -55,20 +56,26 @@ class Count:
     id: ClassVar[str] = "count"
     family: ClassVar[Family] = "held_in"
     description: ClassVar[str] = "toy: count up to a number (tests and examples)"
+    hosting: ClassVar[Hosting] = Hosting("inline", replayable=True)
 
-    def __init__(self, max_turns: int = 8) -> None:
-        self.max_turns = max_turns
+    def __init__(self, max_turns: int = 8, length: int | None = None) -> None:
+        """Choose the sizes.
+
+        Args:
+            max_turns: Most replies in one episode.
+            length: Numbers to say in every episode; None draws 1 to `max_turns - 1`.
+        """
+        self.max_turns = max_turns if length is None else max(max_turns, length)
+        self._length = length
         self.reward_threshold = 1.0
 
-    def tasks(self, split: Split) -> Iterator[Task]:
-        """Endless counting tasks; a start number belongs to one split only, by its remainder."""
-        rng = random.Random(f"count/{split}")
-        index = 0
-        while True:
-            start = rng.randrange(10**6) * len(SPLITS) + SPLITS.index(split)
-            data = {"start": start, "goal": start + rng.randint(1, self.max_turns - 1)}
+    def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
+        """Endless counting tasks; a first number belongs to one split only, by its remainder."""
+        for index in itertools.count(start):
+            rng = random.Random(f"count/{split}/{index}")
+            first = rng.randrange(10**9) * len(SPLITS) + SPLITS.index(split)
+            data = {"start": first, "goal": first + (self._length or rng.randint(1, self.max_turns - 1))}
             yield Task("count", f"{split}/{index}", split, data, fingerprint(data))
-            index += 1
 
     def make(self) -> TextEnv:
         """A fresh game."""

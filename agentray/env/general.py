@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import gymnasium
 
-from agentray.env.base import Expert, TextEnv, fingerprint, text_space
+from agentray.env.base import Expert, Hosting, TextEnv, fingerprint, text_space
 from agentray.types import Family, Message, Split, Task
 
 _HELD_OUT_EVERY: Mapping[Split, int] = {"validation": 8, "test": 9}
@@ -59,14 +59,15 @@ class General:
     id: ClassVar[str] = "general"
     family: ClassVar[Family] = "held_in"
     description: ClassVar[str] = "general instructions, any answer is kept (self-distillation)"
+    hosting: ClassVar[Hosting] = Hosting("inline", replayable=True)
     max_turns = 1
     reward_threshold = 1.0
 
-    def tasks(self, split: Split) -> Iterator[Task]:
+    def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
         """The project's prompts; each belongs to one split."""
         held_out = {remainder: name for name, remainder in _HELD_OUT_EVERY.items()}
         mine = [text for i, text in enumerate(_prompts()) if held_out.get(i % 10, "train") == split]
-        for index, prompt in enumerate(mine):
+        for index, prompt in enumerate(mine[start:], start):
             data = {"prompt": prompt}
             yield Task("general", f"{split}/{index}", split, data, fingerprint(data))
 

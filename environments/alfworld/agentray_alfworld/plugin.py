@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar
 
-from agentray.env import Expert, TextEnv
+from agentray.env import Expert, Hosting, TextEnv
 from agentray.errors import UsageError, closest
 from agentray.types import Family, Message, Split, Task
 from agentray_alfworld.expert import HouseholdExpert
@@ -39,6 +39,7 @@ class Alfworld:
     id: ClassVar[str] = "alfworld"
     family: ClassVar[Family] = "held_in"
     description: ClassVar[str] = "household tasks in ALFWorld's text: find, clean, heat, cool, light, put"
+    hosting: ClassVar[Hosting] = Hosting("inline", replayable=True)
 
     def __init__(
         self,
@@ -68,15 +69,15 @@ class Alfworld:
         self._data = Path(data) if data else None
         self._fuzzy, self._show_admissible = fuzzy, show_admissible
 
-    def tasks(self, split: Split) -> Iterator[Task]:
+    def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
         """Endless generated tasks, goals of one split never in another; or the games in `data`.
 
         Raises:
             DataError: `data` does not exist or holds an unreadable game.
         """
         if self._data:
-            return read_games(self._data, split)
-        return (generate(split, index) for index in itertools.count())
+            return itertools.islice(read_games(self._data, split), start, None)
+        return (generate(split, index) for index in itertools.count(start))
 
     def make(self) -> TextEnv:
         """A fresh game."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, get_args
 
-from agentray.env import Expert, TextEnv
+from agentray.env import Expert, Hosting, TextEnv
 from agentray.errors import UsageError, closest
 from agentray.types import Family, Message, Split, Task
 from agentray_database import replies
@@ -25,6 +26,7 @@ class Database:
     id: ClassVar[str] = "database"
     family: ClassVar[Family] = "held_in"
     description: ClassVar[str] = "AgentBench DBBench: query or modify one SQL table"
+    hosting: ClassVar[Hosting] = Hosting("thread", replayable=True)
 
     def __init__(
         self,
@@ -58,11 +60,11 @@ class Database:
         self._seed = seed
         self._records = None if data is None else read_records(data)
 
-    def tasks(self, split: Split) -> Iterator[Task]:
+    def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
         """The records of the data file, or endless generated tasks."""
         if self._records is not None:
-            return record_tasks(self._records, split)
-        return generate(split, self._seed, self._requests)
+            return itertools.islice(record_tasks(self._records, split), start, None)
+        return generate(split, self._seed, self._requests, start)
 
     def make(self) -> TextEnv:
         """A fresh episode."""

@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001  (cells hold en dashes)
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import sqlite3
@@ -28,17 +29,18 @@ _LONGEST_QUESTION = 420
 """In characters; AgentBench's are 55 to 250 from the first to the last decile."""
 
 
-def generate(split: Split, seed: int = 0, requests: Requests = "free") -> Iterator[Task]:
+def generate(split: Split, seed: int = 0, requests: Requests = "free", start: int = 0) -> Iterator[Task]:
     """Tasks of a split, the same every time: a third INSERT, a third UPDATE, a third SELECT.
 
     Args:
         split: Whose vocabulary, domains and sentence patterns to use.
         seed: Another seed gives another stream from the same vocabulary.
         requests: How requests are worded.
+        start: Tasks to leave out.
     """
-    stream = f"{seed}" if requests == "free" else f"{requests}-{seed}"
-    rng, pools, index = random.Random(f"database/{split}/{stream}"), Pools(split), 0
-    while True:
+    stream, pools = f"{seed}" if requests == "free" else f"{requests}-{seed}", Pools(split)
+    for index in itertools.count(start):
+        rng = random.Random(f"database/{split}/{stream}/{index}")
         kind = rng.choice(["insert", "update", "select"])
         category = draw_category(rng, requests) if kind == "select" else kind
         drawn = (_task_data(rng, pools, kind, category, requests) for _ in range(_MOST_DRAWS))
@@ -51,7 +53,6 @@ def generate(split: Split, seed: int = 0, requests: Requests = "free") -> Iterat
             )
         content = {"table": data["table"], "headers": data["headers"], "question": data["question"]}
         yield Task("database", f"{split}/{stream}-{index}", split, data, fingerprint(content))
-        index += 1
 
 
 def _task_data(

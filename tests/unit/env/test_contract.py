@@ -26,8 +26,8 @@ class NeverEnds(Count):
 
 
 class SharedTasks(Count):
-    def tasks(self, split):
-        for task in super().tasks("train"):
+    def tasks(self, split, start=0):
+        for task in super().tasks("train", start):
             yield type(task)(task.env, task.id, split, task.data, task.fingerprint)
 
 
