@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+CONTEXT_LIMIT = "context limit"
+"""First words of the `PolicyError` for a conversation that no longer fits; a rollout ends as truncated."""
+
 
 class AgentrayError(Exception):
     """A problem the user can fix; the command line shows it without a traceback."""

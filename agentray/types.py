@@ -6,7 +6,7 @@ worker that runs the episode. Unknown is `None`, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -92,6 +92,8 @@ class Turn:
     observation: str
     """What the environment answered; empty after the turn that ended the episode."""
     reward: float = 0.0
+    state: str | None = None
+    """Digest of all that the environment showed after the turn; a replay must come to the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +158,18 @@ class PolicySpec:
 class Progress(Protocol):
     """Where a stage reports how far it is; called often, so it must be cheap."""
 
-    def __call__(self, done: int, total: int, **fields: float | int | str) -> None:
-        """Say that `done` of `total` units are finished, with whatever else is worth showing."""
+    def __call__(
+        self, done: int, total: int, *, slowest: Sequence[str] = (), **fields: float | int | str
+    ) -> None:
+        """Say that `done` of `total` units are finished, with whatever else is worth showing.
+
+        Args:
+            done: Finished units.
+            total: All units.
+            slowest: A line each for what has been running longest.
+            fields: Named values.
+        """
 
 
-def silent(done: int, total: int, **fields: float | int | str) -> None:
+def silent(done: int, total: int, *, slowest: Sequence[str] = (), **fields: float | int | str) -> None:
     """The progress reporter that shows nothing."""

@@ -13,6 +13,7 @@ import typer
 
 import agentray
 from agentray.cli import console
+from agentray.cli.runs import runs
 from agentray.config import (
     EvaluateConfig,
     FilterConfig,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 models = typer.Typer(help="Model weights.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models, name="models")
+app.add_typer(runs, name="runs")
 
 _C = TypeVar("_C", bound=Settings)
 ConfigFile = Annotated[
@@ -89,6 +91,12 @@ def rollout(
     split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
     num_tasks: Annotated[int | None, typer.Option(help="Tasks per environment.")] = None,
     samples: Annotated[int | None, typer.Option(help="Attempts per task.")] = None,
+    retry_failed: Annotated[
+        bool | None, typer.Option("--retry-failed", help="Make failed attempts again.")
+    ] = None,
+    chaos: Annotated[
+        str | None, typer.Option(help="Inject faults: kill-actor=0.05,http-500=0.1 and others.")
+    ] = None,
     out: Out = None,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -96,10 +104,22 @@ def rollout(
     dry_run: DryRun = False,
 ) -> None:
     """Let a policy act in environments and store the trajectories; run again to resume."""
+    from agentray.rollout.chaos import parse
     from agentray.rollout.run import run
 
     values = {"envs": env, "policy": policy, "split": split, "num_tasks": num_tasks, "samples": samples}
-    settings = _settings(RolloutConfig, "rollout", config, sets, dry_run, out=out, **values)
+    faults = parse(chaos) if chaos else None
+    settings = _settings(
+        RolloutConfig,
+        "rollout",
+        config,
+        sets,
+        dry_run,
+        out=out,
+        retry_failed=retry_failed,
+        chaos=faults,
+        **values,
+    )
     with console.progress("rollout") as progress:
         summary = run(settings, progress)
     console.show(summary, as_json=as_json)

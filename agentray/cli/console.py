@@ -6,14 +6,15 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
+from rich.text import Text
 
 from agentray.errors import AgentrayError
 from agentray.types import Progress
@@ -35,6 +36,17 @@ def progress(label: str) -> Iterator[Progress]:
             yield _plain(label)
 
 
+class _Bar(RichProgress):
+    """A bar, and below it what has been running longest."""
+
+    slowest: Sequence[str] = ()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        if self.slowest:
+            yield Text("\n".join(f"  {line}" for line in ("slowest:", *self.slowest)), style="dim")
+
+
 @contextmanager
 def _bar(label: str) -> Iterator[Progress]:
     columns = (
@@ -45,10 +57,13 @@ def _bar(label: str) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with RichProgress(*columns, console=Console(stderr=True)) as shown:
+    with _Bar(*columns, console=Console(stderr=True)) as shown:
         task = shown.add_task(label, total=None, shown="")
 
-        def report(done: int, total: int, **fields: float | int | str) -> None:
+        def report(
+            done: int, total: int, *, slowest: Sequence[str] = (), **fields: float | int | str
+        ) -> None:
+            shown.slowest = slowest if done < total else ()
             shown.update(task, completed=done, total=total, shown=_fields(fields))
 
         yield report
@@ -57,7 +72,7 @@ def _bar(label: str) -> Iterator[Progress]:
 def _plain(label: str) -> Progress:
     last = 0.0
 
-    def report(done: int, total: int, **fields: float | int | str) -> None:
+    def report(done: int, total: int, *, slowest: Sequence[str] = (), **fields: float | int | str) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _PLAIN_EVERY_S or done == total:

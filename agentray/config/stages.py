@@ -54,23 +54,32 @@ class EpisodeSettings(Settings):
     envs: list[str] = Field(min_length=1)
     """Environment ids; each contributes `num_tasks` tasks."""
     policy: str = "expert"
-    """`expert`, `random`, an `http(s)://…/v1` endpoint, a model id or a model directory."""
+    """`expert`, `random`, an `http(s)://…/v1` endpoint, or several with commas between, a model id or
+    a model directory."""
     model: str | None = None
     """Model name to ask an HTTP endpoint for; None takes the first it lists."""
     sampling: SamplingConfig = SamplingConfig()
     """How replies are drawn; greedy by default."""
     seed: int = 0
     """Attempt `i` uses `seed + i`: worker counts change no seed, and equal seeds pair two runs."""
-    num_workers: int | None = Field(None, ge=1)
-    """Rollout actors; None takes one per CPU of this machine, at most four."""
+    num_workers: int | None = Field(None, ge=0)
+    """Rollout actors; None takes one per CPU of this machine, at most four. 0 plays in this process, without
+    Ray: for scripted policies and endpoints."""
     in_flight: int = Field(64, ge=1)
     """Episodes running at once, over all workers."""
     turn_timeout_s: float = Field(120.0, gt=0)
-    """Longest wait for one policy reply."""
+    """Longest wait for one answer of the policy; asking again starts anew."""
     episode_timeout_s: float = Field(600.0, gt=0)
-    """Longest life of an episode: reset, every step and teardown."""
+    """Longest life of an episode: reset, every step and every reply."""
+    max_retries: int = Field(2, ge=0)
+    """How often an attempt that the machinery (not the policy) failed is made again."""
     engine: EngineConfig = EngineConfig()
     """The engine, when the policy is a model."""
+    num_engines: int = Field(1, ge=1)
+    """Engines that share the load, when the policy is a model."""
+    chaos: dict[str, float] = {}
+    """Faults to inject, to see a run survive them: `kill-actor` by its chance per episode; `kill-engine`,
+    `http-429`, `http-500`, `timeout`, `garbage` and `truncated` by their chance per model call."""
     env: EnvSettings = {}
     """Settings per environment id."""
 
@@ -88,8 +97,11 @@ class RolloutConfig(EpisodeSettings):
     """Tasks of the split to skip."""
     samples: int = Field(1, ge=1)
     """Attempts per task."""
-    max_retries: int = Field(2, ge=0)
-    """Fresh attempts after the machinery (not the policy) failed."""
+    temperatures: list[Annotated[float, Field(ge=0)]] = []
+    """Temperature of a task's first, second, ... attempt, from the start again where there are more; empty
+    takes `sampling.temperature`."""
+    retry_failed: bool = False
+    """Whether to make attempts again that an earlier start gave up as failed."""
 
 
 class FilterConfig(Settings):
@@ -187,6 +199,9 @@ class TrainConfig(Settings):
     """Type of the forward and backward pass; the master weights are float32 either way."""
     frozen_layers: int = Field(0, ge=0)
     """Lowest decoder layers that keep their weights, with the embeddings: cheaper, and less is forgotten."""
+    interpolation: float = Field(1.0, gt=0, le=1)
+    """How far the saved model lies on the line from the base weights to the trained ones. Below 1, less is
+    forgotten at little cost (WiSE-FT, arXiv 2109.01903)."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     checkpoint_every: int | None = Field(None, ge=1)

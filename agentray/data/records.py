@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +11,8 @@ import pyarrow as pa
 from agentray.errors import DataError
 from agentray.types import Message, Reply, Task, Trajectory, Turn, Usage
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 1 lacked `temperature` and, in turns, `prefix_kept` and `state`."""
 
 _MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("loss", pa.bool_())])
 _TURN = pa.struct(
@@ -24,9 +24,11 @@ _TURN = pa.struct(
         ("completion_tokens", pa.int32()),
         ("finish_reason", pa.string()),
         ("latency_s", pa.float64()),
+        ("prefix_kept", pa.bool_()),
         ("action", pa.string()),
         ("observation", pa.string()),
         ("reward", pa.float64()),
+        ("state", pa.string()),
     ]
 )
 SCHEMA = pa.schema(
@@ -45,6 +47,7 @@ SCHEMA = pa.schema(
         ("sample", pa.int32()),
         ("seed", pa.int64()),
         ("policy", pa.string()),
+        ("temperature", pa.float64()),
         ("duration_s", pa.float64()),
         ("error", pa.string()),
         ("metrics", pa.string()),
@@ -53,8 +56,8 @@ SCHEMA = pa.schema(
 """`task_data` and `metrics` are JSON text: their keys belong to the environment."""
 
 
-def to_row(trajectory: Trajectory) -> dict[str, Any]:
-    """The trajectory as plain JSON-serialisable data that fits `SCHEMA`."""
+def head(trajectory: Trajectory) -> dict[str, Any]:
+    """What is known of an attempt when its first observation is: the part of its row before the turns."""
     task = trajectory.task
     return {
         "schema_version": SCHEMA_VERSION,
@@ -64,17 +67,31 @@ def to_row(trajectory: Trajectory) -> dict[str, Any]:
         "split": task.split,
         "fingerprint": task.fingerprint,
         "task_data": json.dumps(task.data, ensure_ascii=False),
-        "prompt": [asdict(message) for message in trajectory.prompt],
-        "turns": [_turn_row(turn) for turn in trajectory.turns],
-        "reward": trajectory.reward,
-        "status": trajectory.status,
+        "prompt": [
+            {"role": each.role, "content": each.content, "loss": each.loss} for each in trajectory.prompt
+        ],
         "sample": trajectory.sample,
         "seed": trajectory.seed,
         "policy": trajectory.policy,
+        "temperature": trajectory.temperature,
+    }
+
+
+def tail(trajectory: Trajectory) -> dict[str, Any]:
+    """What is known of an attempt when it has ended: the part of its row after the turns."""
+    return {
+        "reward": trajectory.reward,
+        "status": trajectory.status,
         "duration_s": trajectory.duration_s,
         "error": trajectory.error,
         "metrics": json.dumps(dict(trajectory.metrics)),
     }
+
+
+def to_row(trajectory: Trajectory) -> dict[str, Any]:
+    """The trajectory as plain JSON-serialisable data that fits `SCHEMA`."""
+    turns = [turn_row(turn) for turn in trajectory.turns]
+    return {**head(trajectory), "turns": turns, **tail(trajectory)}
 
 
 def from_row(row: Mapping[str, Any]) -> Trajectory:
@@ -84,10 +101,10 @@ def from_row(row: Mapping[str, Any]) -> Trajectory:
         DataError: The row was written by a newer schema, or is not a trajectory.
     """
     version = row.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in (1, SCHEMA_VERSION):
         raise DataError(
             f"a record has schema version {version!r}",
-            f"this agentray reads version {SCHEMA_VERSION}",
+            f"this agentray reads versions 1 and {SCHEMA_VERSION}",
             "read it with the agentray that wrote it",
         )
     try:
@@ -97,7 +114,7 @@ def from_row(row: Mapping[str, Any]) -> Trajectory:
         return Trajectory(
             task=task,
             prompt=tuple(Message(**message) for message in row["prompt"]),
-            turns=tuple(_turn(turn) for turn in row["turns"]),
+            turns=tuple(to_turn(turn) for turn in row["turns"]),
             reward=row["reward"],
             status=row["status"],
             sample=row["sample"],
@@ -106,6 +123,7 @@ def from_row(row: Mapping[str, Any]) -> Trajectory:
             duration_s=row["duration_s"],
             error=row["error"],
             metrics=json.loads(row["metrics"]),
+            temperature=row.get("temperature"),
         )
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise DataError(
@@ -113,7 +131,8 @@ def from_row(row: Mapping[str, Any]) -> Trajectory:
         ) from error
 
 
-def _turn_row(turn: Turn) -> dict[str, Any]:
+def turn_row(turn: Turn) -> dict[str, Any]:
+    """A turn as plain JSON-serialisable data."""
     reply, usage = turn.reply, turn.reply.usage
     return {
         "text": reply.text,
@@ -123,13 +142,16 @@ def _turn_row(turn: Turn) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens if usage else None,
         "finish_reason": reply.finish_reason,
         "latency_s": reply.latency_s,
+        "prefix_kept": reply.prefix_kept,
         "action": turn.action,
         "observation": turn.observation,
         "reward": turn.reward,
+        "state": turn.state,
     }
 
 
-def _turn(row: Mapping[str, Any]) -> Turn:
+def to_turn(row: Mapping[str, Any]) -> Turn:
+    """The turn of `turn_row`."""
     counted = row["prompt_tokens"] is not None
     reply = Reply(
         text=row["text"],
@@ -138,8 +160,9 @@ def _turn(row: Mapping[str, Any]) -> Turn:
         usage=Usage(row["prompt_tokens"], row["completion_tokens"]) if counted else None,
         finish_reason=row["finish_reason"],
         latency_s=row["latency_s"],
+        prefix_kept=row.get("prefix_kept"),
     )
-    return Turn(reply, row["action"], row["observation"], row["reward"])
+    return Turn(reply, row["action"], row["observation"], row["reward"], row.get("state"))
 
 
 def messages(trajectory: Trajectory) -> tuple[Message, ...]:

@@ -1,33 +1,44 @@
 """The trajectory store of one run: Parquet shards, fed by a journal that survives the death of the writer.
 
-A finished trajectory is one line in the open journal segment before anybody is told that it is finished.
-When a segment is full it becomes a Parquet shard by an atomic rename, and only then the segment is removed.
-Opening a run again turns left-over segments into shards, so no attempt is lost and none is written twice:
+What happens to an attempt is a line in the open journal segment before anybody acts on it (journal.py). When
+a segment holds enough ended attempts it becomes a Parquet shard by an atomic rename; the lines of those that
+still run are carried over into the next segment first. Opening a run again turns left-over segments into
+shards, so no attempt is lost and none is written twice:
 
     run/journal-000002.jsonl   the open segment
     run/shard-000000.parquet   finished segments (zstd)
     run/shard-000001.parquet.corrupt   set aside because it could not be read; its attempts are made again
+
+An attempt that `failed` may be made again; the later record then counts.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from agentray.data.journal import Assembler, Entry, Segment, read_lines
 from agentray.data.records import SCHEMA, from_row, to_row
 from agentray.errors import DataError, ResourceError, UsageError
 from agentray.types import Trajectory
 
 SEGMENT_ROWS = 512
+_LOCK = ".lock"
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+_OUTCOME = ["key", "status", "env", "sample", "seed", "reward"]
+_READ_TRIES = 5
+"""How often a reader starts over because a live writer replaced a segment meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -44,43 +55,71 @@ class RunStore:
 
     Args:
         directory: Run directory, made if absent.
-        segment_rows: Trajectories per shard.
+        segment_rows: Ended attempts per shard.
+        retry_failed: Whether attempts that failed may have another outcome.
 
     Raises:
         ResourceError: Another process has this run open.
     """
 
-    def __init__(self, directory: Path, segment_rows: int = SEGMENT_ROWS) -> None:
+    def __init__(
+        self, directory: Path, segment_rows: int = SEGMENT_ROWS, *, retry_failed: bool = False
+    ) -> None:
         self.directory = directory
-        self._segment_rows = segment_rows
+        self._segment_rows, self._retry_failed = segment_rows, retry_failed
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(directory)
         self.set_aside: list[str] = []
         self.finished: dict[str, str] = {}
-        """Status of every stored attempt, by key."""
-        self._number = 0
-        self._rows = 0
-        self._segment: IO[str] | None = None
+        """Status of every attempt that has its outcome, by key."""
+        self.earlier: dict[tuple[str, int, int], tuple[str, float | None]] = {}
+        """Status and reward of what earlier starts finished, by environment, sample and seed."""
+        self.open: dict[str, list[bytes]] = {}
+        """Journal lines of the attempts that have begun and not ended, by key."""
+        self._number = self._rows = 0
+        self._segment: Segment | None = None
+        self._sealing: Future[None] | None = None
+        self._sealer = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._recover()
 
-    def append(self, trajectory: Trajectory) -> bool:
-        """Store one finished attempt; False, and nothing written, when its key is stored already."""
-        if trajectory.key in self.finished:
-            return False
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Put entries on the disk, all or none; those of attempts that have their outcome are left out.
+
+        Raises:
+            OSError: The disk is full or gone; the same call may be made again.
+        """
+        fresh = [entry for entry in entries if entry.key not in self.finished]
+        if not fresh:
+            return
         if self._segment is None:
-            self._segment = self._segment_path(self._number).open("a", encoding="utf-8")
-        self._segment.write(json.dumps(to_row(trajectory), ensure_ascii=False) + "\n")
-        self._segment.flush()
-        self.finished[trajectory.key] = trajectory.status
-        self._rows += 1
+            self._segment = Segment(self._segment_path(self._number))
+        self._segment.append(entry.line for entry in fresh)
+        for entry in fresh:
+            if entry.kind == "begin":
+                self.open[entry.key] = [entry.line]
+            elif entry.kind == "turn":
+                self.open[entry.key].append(entry.line)
+            else:
+                self.open.pop(entry.key, None)
+                self.finished[entry.key] = str(entry.status)
+                self._rows += 1
         if self._rows >= self._segment_rows:
             self._seal()
-        return True
+
+    def forget(self, key: str) -> None:
+        """An open attempt will begin anew: what is recorded of it is not carried on."""
+        self.open.pop(key, None)
 
     def close(self) -> None:
         """Turn the open segment into a shard and release the run."""
-        self._seal()
-        self._lock.close()
+        try:
+            self._seal()
+            self._sealed()
+        finally:
+            self._sealer.shutdown()
+            if self._segment is not None:
+                self._segment.close()
+            self._lock.close()
 
     def __enter__(self) -> RunStore:
         return self
@@ -94,68 +133,162 @@ class RunStore:
         return self.directory / f"journal-{number:06d}.jsonl"
 
     def _seal(self) -> None:
-        if self._segment is not None:
-            os.fsync(self._segment.fileno())
-            self._segment.close()
-            _to_shard(self._segment_path(self._number))
-            self._segment, self._rows, self._number = None, 0, self._number + 1
+        """Go on in the next segment; the full one becomes a shard in the background."""
+        if self._segment is None:
+            return
+        self._sealed()
+        try:
+            full, self._segment = self._segment, self._carried(self._number + 1)
+        except OSError as error:  # nothing is lost: what was committed stays in this segment
+            _log.warning("segment %d stays open: %s", self._number, error)
+            return
+        self._rows, self._number = 0, self._number + 1
+        full.close()
+        self._sealing = self._sealer.submit(_to_shard, full.path)
+
+    def _sealed(self) -> None:
+        """Wait for the last shard; one that could not be written stays a segment, which readers know too."""
+        if self._sealing is not None:
+            sealing, self._sealing = self._sealing, None
+            try:
+                sealing.result()
+            except OSError as error:
+                _log.warning("a segment stays a segment: %s", error)
+
+    def _carried(self, number: int) -> Segment | None:
+        """A segment that begins with the lines of the attempts that still run; None when none does."""
+        lines = [line for _, recorded in list(self.open.items()) for line in list(recorded)]
+        if not lines:
+            return None
+        segment = Segment(self._segment_path(number))
+        try:
+            segment.append(lines)
+        except OSError:
+            segment.close()
+            raise
+        return segment
 
     def _recover(self) -> None:
-        """Set unreadable shards aside, finish interrupted segments, and learn which attempts are stored."""
-        for shard in _shards(self.directory):
+        """Set unreadable shards aside, finish interrupted segments, and learn what is stored."""
+        for shard in shards(self.directory):
             self._number = max(self._number, _number(shard) + 1)
             try:
-                table = pq.read_table(shard, columns=["key", "status"])
+                rows = pq.read_table(shard, columns=_OUTCOME).to_pylist()
             except (pa.ArrowException, OSError, ValueError) as error:
                 self.set_aside.append(f"{shard.name}: {error}")
                 shard.rename(shard.with_name(shard.name + ".corrupt"))
                 continue
-            self.finished.update(zip(table["key"].to_pylist(), table["status"].to_pylist(), strict=True))
-            self._segment_path(_number(shard)).unlink(
-                missing_ok=True
-            )  # the shard is complete: so is its segment
-        for segment in sorted(self.directory.glob("journal-*.jsonl")):
+            self._learn(rows)
+        left_over = segments(self.directory)
+        assembler = Assembler()
+        for segment in left_over:
+            rows = [row for row in map(assembler.add, read_lines(segment)) if row is not None]
+            rows = [row for row in rows if self.finished.get(row["key"], "failed") == "failed"]
+            self._learn(rows)
             self._number = max(self._number, _number(segment) + 1)
-            for row in _segment_rows(segment):
-                self.finished[row["key"]] = row["status"]
-            _to_shard(segment)
+            if rows:
+                _write_rows(self._shard_path(), rows)
+                self._number += 1
+        if assembler.unreadable:
+            self.set_aside.append(f"journal: {assembler.unreadable} unreadable lines")
+        self.open = {key: lines for key, lines in assembler.open.items() if key not in self.finished}
+        self._segment = self._carried(self._number)
+        for segment in left_over:
+            segment.unlink()
+
+    def _learn(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Note the outcomes of stored attempts; one that failed gives way."""
+        for row in rows:
+            failed = row["status"] == "failed"
+            if (failed and self._retry_failed) or self.finished.get(row["key"], "failed") != "failed":
+                continue
+            self.finished[row["key"]] = row["status"]
+            self.earlier[row["env"], row["sample"], row["seed"]] = (row["status"], row["reward"])
+
+    def _shard_path(self) -> Path:
+        return self.directory / f"shard-{self._number:06d}.parquet"
 
 
 def read_run(directory: Path) -> Contents:
-    """Every trajectory of a run, finished or still being written; unreadable files are named, not fatal.
+    """Every ended attempt of a run, finished or still being written; unreadable files are named, not fatal.
 
     Raises:
         UsageError: The directory is no run.
     """
+    return consistent(lambda: _read_run(directory))
+
+
+def _read_run(directory: Path) -> Contents:
     if not directory.is_dir():
         raise UsageError(
             f"no run {str(directory)!r}", "the directory does not exist", "give a rollout's --out"
         )
     found: dict[str, Trajectory] = {}
     set_aside = [f"{path.name}: set aside by an earlier run" for path in sorted(directory.glob("*.corrupt"))]
-    segments = sorted(directory.glob("journal-*.jsonl"))
-    shards = _shards(directory)
-    if not shards and not segments and not set_aside:
+    finished, journal = shards(directory), segments(directory)
+    if not finished and not journal and not set_aside:
         raise UsageError(
             f"{str(directory)!r} holds no trajectories",
             "it has no shard and no journal",
             "run `agentray rollout --out` on it first",
         )
-    for shard in shards:
+    for shard in finished:
         try:
-            for row in pq.read_table(shard).to_pylist():
-                found.setdefault(row["key"], from_row(row))
+            _keep(found, pq.read_table(shard).to_pylist())
         except (pa.ArrowException, OSError, ValueError, KeyError, DataError) as error:
+            if not shard.exists():
+                raise FileNotFoundError(shard) from error
             set_aside.append(f"{shard.name}: {error}")
-    for segment in segments:
-        for row in _segment_rows(segment):
-            found.setdefault(row["key"], from_row(row))
+    assembler = Assembler()
+    for segment in journal:
+        _keep(found, (row for row in map(assembler.add, read_lines(segment)) if row is not None))
     return Contents(list(found.values()), set_aside)
+
+
+def _keep(found: dict[str, Trajectory], rows: Iterable[dict[str, Any]]) -> None:
+    """Take in rows; a key's first record counts, unless it failed."""
+    for row in rows:
+        before = found.get(row["key"])
+        if before is None or before.status == "failed":
+            found[row["key"]] = from_row(row)
 
 
 def write_shard(path: Path, trajectories: list[Trajectory]) -> None:
     """Write trajectories as one Parquet shard, atomically."""
     _write_rows(path, [to_row(trajectory) for trajectory in trajectories])
+
+
+def consistent(read: Callable[[], _T]) -> _T:
+    """What a reader of a run's files returns, made to start over while a live writer replaces them."""
+    for _ in range(_READ_TRIES - 1):
+        try:
+            return read()
+        except FileNotFoundError:  # a segment has become a shard since it was listed
+            continue
+    return read()
+
+
+def shards(directory: Path) -> list[Path]:
+    """Finished segments, oldest first."""
+    return sorted(directory.glob("shard-*.parquet"))
+
+
+def segments(directory: Path) -> list[Path]:
+    """Segments of the journal, oldest first."""
+    return sorted(directory.glob("journal-*.jsonl"))
+
+
+def owner(directory: Path) -> str | None:
+    """The process that has a run open, by number and host; None when none has."""
+    try:
+        with (directory / _LOCK).open(encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return stream.read().strip() or "another process"
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -167,24 +300,11 @@ def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _to_shard(segment: Path) -> None:
-    rows = list(_segment_rows(segment))
+    """Make a shard of the attempts that end in a segment, then remove the segment."""
+    rows = [row for row in map(Assembler().add, read_lines(segment)) if row is not None]
     if rows:
         _write_rows(segment.with_name(f"shard-{_number(segment):06d}.parquet"), rows)
     segment.unlink()
-
-
-def _segment_rows(segment: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a journal segment; a last line cut short by a crash was never acknowledged and is skipped."""
-    with segment.open(encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                return
-
-
-def _shards(directory: Path) -> list[Path]:
-    return sorted(directory.glob("shard-*.parquet"))
 
 
 def _number(path: Path) -> int:
@@ -192,7 +312,7 @@ def _number(path: Path) -> int:
 
 
 def _lock(directory: Path) -> IO[str]:
-    path = directory / ".lock"
+    path = directory / _LOCK
     stream = path.open("a+", encoding="utf-8")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

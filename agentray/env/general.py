@@ -64,9 +64,10 @@ class General:
     reward_threshold = 1.0
 
     def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
-        """The project's prompts; each belongs to one split."""
+        """The project's prompts; each belongs to one split, and any number of the first has all kinds."""
         held_out = {remainder: name for name, remainder in _HELD_OUT_EVERY.items()}
         mine = [text for i, text in enumerate(_prompts()) if held_out.get(i % 10, "train") == split]
+        random.Random(0).shuffle(mine)
         for index, prompt in enumerate(mine[start:], start):
             data = {"prompt": prompt}
             yield Task("general", f"{split}/{index}", split, data, fingerprint(data))

@@ -15,15 +15,21 @@ _SCRIPTED = {
 
 
 def resolve_policy(
-    name: str, *, engine: EngineConfig, model: str | None = None, timeout_s: float = 120.0
+    name: str,
+    *,
+    engine: EngineConfig,
+    model: str | None = None,
+    timeout_s: float = 120.0,
+    num_engines: int = 1,
 ) -> PolicySpec:
     """Spec of a policy.
 
     Args:
-        name: `expert`, `random`, an `http(s)://` endpoint, a model id or a model directory.
+        name: `expert`, `random`, `http(s)://` endpoints with commas between, a model id or a model directory.
         engine: Settings of the engine, when `name` is a model.
         model: Model name to ask an endpoint for.
         timeout_s: Longest wait for one request to an endpoint.
+        num_engines: Engines that share the load, when `name` is a model.
 
     Raises:
         UsageError: `name` is none of these.
@@ -31,9 +37,15 @@ def resolve_policy(
     if name in _SCRIPTED:
         return PolicySpec(name, _SCRIPTED[name], scope="task")
     if name.startswith(("http://", "https://")):
-        kwargs: dict[str, Any] = {"base_url": name, "model": model, "timeout_s": timeout_s}
-        return PolicySpec(model or name, "agentray.policy.http:HttpPolicy", kwargs)
+        kwargs: dict[str, Any] = {"model": model, "timeout_s": timeout_s}
+        replicas = tuple({"base_url": url.strip()} for url in name.split(",") if url.strip())
+        return PolicySpec(model or name, "agentray.policy.http:HttpPolicy", kwargs, replicas=replicas)
     kwargs = {"model": resolve_model(name), "engine": engine.model_dump()}
     return PolicySpec(
-        name, "agentray.serving.engine:VllmEngine", kwargs, scope="actor", num_gpus=engine.num_gpus
+        name,
+        "agentray.serving.engine:VllmEngine",
+        kwargs,
+        scope="actor",
+        num_gpus=engine.num_gpus,
+        replicas=({},) * num_engines,
     )

@@ -1,143 +1,212 @@
-"""One episode: a policy and an environment take turns until the task ends. Plain asyncio, no Ray."""
+"""One episode: a policy and an environment take turns until the task ends. Plain asyncio, no Ray.
+
+Every turn is an entry of the journal before the next reply is asked for, so that no reply is paid for twice.
+An episode that was interrupted is rebuilt: its recorded replies are played again, and the digest of the state
+after each must be the recorded one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import functools
+import hashlib
+import json
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol
 
-from agentray.env import Environment, TextEnv
-from agentray.errors import PolicyError
+from agentray.data.journal import Entry, History, begun, ended, history, turned
+from agentray.env import Environment
+from agentray.errors import CONTEXT_LIMIT, PolicyError
 from agentray.policy.base import Policy
 from agentray.policy.scripted import RandomPolicy
-from agentray.types import Message, Sampling, Status, Task, Trajectory, Turn
+from agentray.rollout.hosting import Host, Session
+from agentray.rollout.orders import Order, Outcome
+from agentray.types import Message, Sampling, Status, Turn
 
-_T = TypeVar("_T")
 
+class Recorder(Protocol):
+    """Where an episode's entries go."""
 
-@dataclass(frozen=True)
-class Attempt:
-    """One try at one task: all that a worker needs to know."""
+    def write(self, entry: Entry) -> None:
+        """Take an entry."""
 
-    env: str
-    task: Task
-    sample: int
-    seed: int
-    policy: str
-
-    @property
-    def key(self) -> str:
-        """Identity of the attempt, equal to its trajectory's."""
-        return f"{self.task.env}:{self.task.id}#{self.sample}@{self.policy}"
+    async def durable(self) -> None:
+        """Wait until the entries so far are safe."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How long things may take."""
+class _End:
+    status: Status
+    error: str | None = None
+    fault: Literal["policy", "refused", "environment"] | None = None
+    refusal: tuple[str, str, str] | None = None
 
-    turn_timeout_s: float
-    episode_timeout_s: float
+
+class _Mismatch(Exception):
+    """A rebuilt episode is not the recorded one."""
 
 
 class Episode:
     """One attempt while it runs.
 
     Args:
-        attempt: What is tried.
-        environment: Its environment.
+        order: What is tried, and what is recorded of it.
+        host: Its environment.
         policy: Who acts.
-        sampling: How replies are drawn; the seed is the attempt's.
-        limits: Deadlines.
-        executor: Where the environment's blocking calls run; they come one at a time, from any thread.
+        sampling: How replies are drawn; seed and temperature are the attempt's.
+        timeout_s: Longest life of the episode: reset, every step and reply.
+        recorder: Where its entries go.
     """
 
     def __init__(
         self,
-        attempt: Attempt,
-        environment: Environment,
+        order: Order,
+        host: Host,
         policy: Policy,
         sampling: Sampling,
-        limits: Limits,
-        executor: Executor,
+        timeout_s: float,
+        recorder: Recorder,
     ) -> None:
-        self._attempt = attempt
-        self._environment = environment
+        self._attempt, self._lease = order.attempt, order.lease
+        self._recorded = history(order.recorded) if order.recorded else None
+        self._host = host
+        self._environment: Environment = host.environment
         self._policy = policy
-        self._sampling = replace(sampling, seed=attempt.seed)
-        self._limits = limits
-        self._executor = executor
+        self._sampling = replace(sampling, seed=order.attempt.seed, temperature=order.attempt.temperature)
+        self._timeout_s = timeout_s
+        self._recorder = recorder
         self._prompt: tuple[Message, ...] = ()
         self._turns: list[Turn] = []
         self._metrics: dict[str, float] = {}
+        self._replayed = 0
+        self._mismatch: str | None = None
+        self._fault: Literal["policy", "environment"] = "environment"
+        """Whom the episode waits for, and so who is at fault if it fails."""
 
-    async def run(self) -> Trajectory:
-        """Play to the end; whatever goes wrong is in the trajectory, never raised.
+    async def run(self) -> Outcome:
+        """Play to the end; whatever goes wrong is in the outcome, never raised.
 
-        A failure of the machinery leaves `reward` None: it is not the policy's failure.
+        A failure of the machinery leaves the reward None: it is not the policy's failure.
         """
         started = time.monotonic()
-        status: Status
-        error: str | None = None
         try:
-            async with asyncio.timeout(self._limits.episode_timeout_s):
-                status, error = await self._play()
+            end = await self._attempted()
         except TimeoutError:
-            status, error = "failed", f"the episode took longer than {self._limits.episode_timeout_s:g} s"
+            end = _End("failed", f"the episode took longer than {self._timeout_s:g} s", self._fault)
+        except PolicyError as refusal:
+            end = _End("failed", _line(refusal), "refused", (refusal.what, refusal.why, refusal.fix))
         except Exception as problem:  # the one broad catch of the rollout layer: siblings must go on
-            status, error = "failed", f"{type(problem).__name__}: {problem}"
-        reward = None if status == "failed" else sum(turn.reward for turn in self._turns)
-        return Trajectory(
-            task=self._attempt.task,
-            prompt=self._prompt,
-            turns=tuple(self._turns),
-            reward=reward,
-            status=status,
-            sample=self._attempt.sample,
-            seed=self._attempt.seed,
-            policy=self._attempt.policy,
-            duration_s=time.monotonic() - started,
-            error=error,
-            metrics=self._metrics,
-        )
+            end = _End("failed", _line(problem), self._fault)
+        return self._outcome(end, time.monotonic() - started)
 
-    async def _play(self) -> tuple[Status, str | None]:
-        env: TextEnv = self._environment.make()
-        try:
-            return await self._turns_of(env)
-        finally:
-            self._executor.submit(env.close)
+    async def _attempted(self) -> _End:
+        """Rebuild the recorded episode and go on; or play from the start."""
+        if self._recorded is not None:
+            try:
+                return await self._in_session(self._recorded)
+            except _Mismatch as mismatch:
+                self._mismatch = str(mismatch)
+                self._turns, self._replayed = [], 0
+        return await self._in_session(None)
 
-    async def _turns_of(self, env: TextEnv) -> tuple[Status, str | None]:
+    async def _in_session(self, recorded: History | None) -> _End:
+        async with self._host.session() as session, asyncio.timeout(self._timeout_s):
+            return await self._play(session, recorded)
+
+    async def _play(self, session: Session, recorded: History | None) -> _End:
         task = self._attempt.task
-        observation, info = await self._blocking(env.reset, seed=self._attempt.seed, options={"task": task})
+        observation, info = await session.reset(self._attempt.seed, task)
         self._metrics = dict(info.get("metrics", {}))
         self._prompt = (*self._environment.instruction(task), Message("user", observation))
+        state = _digest(observation, 0.0, False, info)
+        if recorded is None:
+            self._recorder.write(
+                begun(self._attempt.trajectory("failed", prompt=self._prompt), self._lease, state)
+            )
+        elif (recorded.prompt, recorded.state) != (self._prompt, state):
+            raise _Mismatch("the first observation differs")
         messages = list(self._prompt)
-        for _ in range(self._environment.max_turns):
+        for turn in recorded.turns if recorded else ():
+            end, seen = await self._step(session, turn, messages)
+            if self._turns[-1].state != turn.state:
+                raise _Mismatch(f"the state after turn {len(self._turns)} differs")
+            self._replayed += 1
+            if end is not None:
+                return end
+            info = dict(seen)
+        return await self._turns_from(session, messages, info)
+
+    async def _turns_from(self, session: Session, messages: list[Message], info: Mapping[str, Any]) -> _End:
+        """Ask, act and record until the episode ends."""
+        while len(self._turns) < self._environment.max_turns:
+            await self._recorder.durable()
             if isinstance(self._policy, RandomPolicy):
                 self._policy.info = info
+            self._fault = "policy"
             try:
-                async with asyncio.timeout(self._limits.turn_timeout_s):
-                    reply = await self._policy.act(messages, self._sampling)
+                reply = await self._policy.act(messages, self._sampling)
             except PolicyError as refusal:
-                if refusal.what.startswith("context limit"):
-                    return "truncated", refusal.what
+                if refusal.what.startswith(CONTEXT_LIMIT):
+                    return _End("truncated", refusal.what, None, (refusal.what, refusal.why, refusal.fix))
                 raise
-            except TimeoutError:
-                return "failed", f"no reply within {self._limits.turn_timeout_s:g} s"
-            observation, reward, terminated, truncated, info = await self._blocking(env.step, reply.text)
-            ended = terminated or truncated
-            self._metrics = dict(info.get("metrics", {}))
-            self._turns.append(Turn(reply, info.get("action"), "" if ended else observation, float(reward)))
-            if ended:
-                return ("completed", None) if terminated else ("truncated", "the environment's limit")
-            messages += [Message("assistant", reply.text, loss=True), Message("user", observation)]
-        return "truncated", f"{self._environment.max_turns} turns"
+            self._fault = "environment"
+            end, info = await self._step(session, Turn(reply, None, ""), messages)
+            index = len(self._turns) - 1
+            self._recorder.write(turned(self._attempt.key, self._lease, index, self._turns[index]))
+            if end is not None:
+                return end
+        return _End("truncated", f"{self._environment.max_turns} turns")
 
-    async def _blocking(self, call: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, functools.partial(call, *args, **kwargs))
+    async def _step(
+        self, session: Session, turn: Turn, messages: list[Message]
+    ) -> tuple[_End | None, Mapping[str, Any]]:
+        """Give a turn's reply to the environment; its end of the episode, if it is one, and its info."""
+        reply = turn.reply
+        observation, reward, terminated, truncated, info = await session.step(reply.text)
+        over = terminated or truncated
+        self._metrics = dict(info.get("metrics", {}))
+        state = _digest(observation, reward, over, info)
+        self._turns.append(Turn(reply, info.get("action"), "" if over else observation, float(reward), state))
+        if over:
+            return (_End("completed") if terminated else _End("truncated", "the environment's limit")), info
+        messages += [
+            Message("assistant", reply.text, loss=True, token_ids=reply.token_ids),
+            Message("user", observation),
+        ]
+        return None, info
+
+    def _outcome(self, end: _End, duration_s: float) -> Outcome:
+        reward = None if end.status == "failed" else sum(turn.reward for turn in self._turns)
+        trajectory = replace(
+            self._attempt.trajectory(end.status, error=end.error),
+            turns=tuple(self._turns),
+            reward=reward,
+            duration_s=duration_s,
+            metrics=self._metrics,
+        )
+        return Outcome(
+            key=self._attempt.key,
+            lease=self._lease,
+            env=self._attempt.env,
+            status=end.status,
+            reward=reward,
+            error=end.error,
+            duration_s=duration_s,
+            num_turns=len(self._turns),
+            end=ended(trajectory, self._lease),
+            fault=end.fault,
+            refusal=end.refusal,
+            replayed=self._replayed,
+            mismatch=self._mismatch,
+        )
+
+
+def _digest(observation: str, reward: float, over: bool, info: Mapping[str, Any]) -> str:
+    """Digest of what the environment showed, and of the hidden state where it tells: 16 hex digits."""
+    shown = json.dumps([observation, reward, over, info.get("action"), info.get("state")], default=str)
+    return hashlib.blake2b(shown.encode("utf-8", errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+def _line(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {' / '.join(str(problem).split(chr(10)))}"

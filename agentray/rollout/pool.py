@@ -1,131 +1,132 @@
-"""Rollout workers as Ray actors, and the loop that keeps them busy with a bounded number of episodes."""
+"""Rollout workers and model engines as Ray actors, on whatever nodes the cluster has."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import glob
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from agentray.cluster import cause
 from agentray.env.registry import load_attribute
-from agentray.errors import AgentrayError, ResourceError
-from agentray.rollout.episode import Attempt, Limits
+from agentray.errors import AgentrayError, ResourceError, UnavailableError
+from agentray.policy.base import Policy
+from agentray.rollout.chaos import Chaos
+from agentray.rollout.orders import Batch, Limits, Order, WorkerInfo, WorkerLost
 from agentray.rollout.worker import RolloutWorker
-from agentray.types import EnvSpec, PolicySpec, Sampling, Trajectory
+from agentray.types import EnvSpec, Message, PolicySpec, Reply, Sampling
 
 _WORKER_CPUS = 0.25
 """Logical CPUs a worker reserves: it waits for replies most of the time."""
+_ANSWER_TIMEOUT_S = 60.0
+"""A worker answers every second unless something blocks its event loop."""
 _CLOSE_TIMEOUT_S = 20.0
-_log = logging.getLogger(__name__)
+_LOG_LINES = 5
 
 
-@dataclass(frozen=True)
-class PoolConfig:
-    """How many workers, and how much they do at once."""
+class ActorWorker:
+    """A rollout worker in an actor, and its successors; an `orders.Worker`.
 
-    num_workers: int
-    in_flight: int
-    max_retries: int
-    start_timeout_s: float
+    Args:
+        make: Starts the actor.
+        start_timeout_s: Longest wait until it can play.
+    """
 
+    def __init__(self, make: Callable[[], Any], start_timeout_s: float) -> None:
+        self._make, self._start_timeout_s = make, start_timeout_s
+        self._actor: Any | None = make()
+        self._info: WorkerInfo | None = None
 
-class Pool:
-    """Workers and, when the policy is a model, the actor of its engine."""
-
-    def __init__(
-        self,
-        environments: Sequence[EnvSpec],
-        policy: PolicySpec,
-        sampling: Sampling,
-        limits: Limits,
-        config: PoolConfig,
-    ) -> None:
-        self._config = config
-        self.engine: Any | None = None
-        if policy.scope == "actor":
-            self.engine = _engine(policy, config.in_flight)
-        actor = ray.remote(RolloutWorker).options(
-            num_cpus=_WORKER_CPUS,
-            max_concurrency=config.in_flight + 4,
-            scheduling_strategy="DEFAULT",
-        )
-        self._new_worker = partial(actor.remote, environments, policy, self.engine, sampling, limits)
-        self._workers = [self._new_worker() for _ in range(config.num_workers)]
-
-    async def ready(self) -> None:
-        """Wait until every worker and the policy can act.
-
-        Raises:
-            AgentrayError: The environments or the policy cannot be built.
-            ResourceError: They are not ready in time.
-        """
-        deadline = self._config.start_timeout_s
+    async def ready(self) -> WorkerInfo:
+        """Wait until it can play; starts a successor where the last one was lost."""
+        if self._actor is None:
+            self._actor = self._make()
         try:
-            async with asyncio.timeout(deadline):
-                await asyncio.gather(*(worker.ready.remote() for worker in self._workers))
+            async with asyncio.timeout(self._start_timeout_s):
+                self._info = await self._actor.ready.remote()
         except TimeoutError as error:
             raise ResourceError(
-                f"the rollout workers were not ready within {deadline:g} s",
-                f"{len(self._workers)} workers asked for; the cluster has {ray.cluster_resources()}",
+                f"a rollout worker was not ready within {self._start_timeout_s:g} s",
+                f"the cluster has {ray.cluster_resources()}, of which {ray.available_resources()} are free",
                 "free resources (`ray status`), or ask for fewer workers",
             ) from error
-        except (RayTaskError, RayActorError) as error:
+        except RayActorError as error:
+            raise self._lost(_why(error)) from error
+        except RayTaskError as error:
             raise _unwrap(error) from error
+        return self._info
 
-    async def play(self, attempts: Iterable[Attempt]) -> AsyncIterator[Trajectory]:
-        """Trajectories of all attempts, as they finish; at most `in_flight` run at once.
-
-        An attempt that failed (the machinery, not the policy) is made again up to `max_retries` times.
-        """
-        waiting: Iterator[Attempt] = iter(attempts)
-        running: set[asyncio.Task[Trajectory]] = set()
-        turn = 0
-        exhausted = False
-        while running or not exhausted:
-            while not exhausted and len(running) < self._config.in_flight:
-                attempt = next(waiting, None)
-                if attempt is None:
-                    exhausted = True
-                    break
-                running.add(asyncio.create_task(self._make(attempt, turn)))
-                turn += 1
-            if running:
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    yield task.result()
-
-    async def _make(self, attempt: Attempt, turn: int) -> Trajectory:
-        """Make an attempt until it does not fail, or the retries are used up."""
-        trajectory: Trajectory | None = None
-        for retry in range(self._config.max_retries + 1):
-            place = (turn + retry) % len(self._workers)
-            worker = self._workers[place]
-            try:
-                trajectory = await worker.play.remote(attempt)
-                if trajectory.status != "failed":
-                    return trajectory
-                why = trajectory.error
-            except RayActorError as error:
-                why = f"the worker died: {error}"
-                trajectory = _lost(attempt, why)
-                if self._workers[place] is worker:  # the first to notice replaces it
-                    self._workers[place] = self._new_worker()
-            _log.warning("attempt %s failed (%s), try %d", attempt.key, why, retry + 1)
-        assert trajectory is not None
-        return trajectory
+    async def exchange(self, orders: Sequence[Order], acknowledged: int) -> Batch:
+        """See `orders.Worker`."""
+        assert self._actor is not None
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                batch: Batch = await self._actor.exchange.remote(orders, acknowledged)
+            return batch
+        except TimeoutError as error:
+            why = f"it said nothing for {_ANSWER_TIMEOUT_S:g} s: something blocks its event loop"
+            raise self._lost(why) from error
+        except RayTaskError as error:
+            raise _unwrap(error) from error
+        except RayError as error:
+            raise self._lost(_why(error)) from error
 
     async def close(self) -> None:
-        """End the workers, and the engine unless `kept_engines` keeps it."""
-        kept = _kept_engines is not None
-        await _end([*self._workers, *([] if self.engine is None or kept else [self.engine])])
+        """End the actor."""
+        if self._actor is not None:
+            await _end([self._actor])
+
+    def _lost(self, why: str) -> WorkerLost:
+        """Give the actor up, and say what is known of its end."""
+        actor, self._actor = self._actor, None
+        if actor is not None:
+            ray.kill(actor)  # whatever it still does must not count
+        log = _last_lines(self._info.process) if self._info else []
+        where = f" (process {self._info.process} on {self._info.node})" if self._info else ""
+        return WorkerLost(f"the rollout worker died{where}: {why}" + "".join(f" | {line}" for line in log))
+
+
+class EngineEndpoint:
+    """A model engine in an actor that all workers share; a policy. Ray restarts the actor where it dies.
+
+    Args:
+        actor: Handle of an actor whose class is a policy.
+    """
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    async def ready(self) -> None:
+        """Wait until the engine has loaded."""
+        await self._call(self._actor.ready)
+
+    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """The engine's reply."""
+        reply: Reply = await self._call(self._actor.act, messages, sampling)
+        return reply
+
+    async def close(self) -> None:
+        """Nothing to release: the actor belongs to the pool."""
+
+    def kill(self) -> None:
+        """Kill the engine's process; it starts again."""
+        ray.kill(self._actor, no_restart=False)
+
+    @staticmethod
+    async def _call(method: Any, *args: Any) -> Any:
+        try:
+            return await method.remote(*args)
+        except RayTaskError as error:
+            raise _unwrap(error) from error
+        except RayError as error:
+            raise UnavailableError(
+                "the model engine died", _why(error), "it starts again; out of memory is the usual cause"
+            ) from error
 
 
 @asynccontextmanager
@@ -134,15 +135,36 @@ async def open_pool(
     policy: PolicySpec,
     sampling: Sampling,
     limits: Limits,
-    config: PoolConfig,
-) -> AsyncIterator[Pool]:
-    """A pool that is ready inside the block and gone after it."""
-    pool = Pool(environments, policy, sampling, limits, config)
+    chaos: Chaos,
+    size: tuple[int, float],
+) -> AsyncIterator[list[ActorWorker]]:
+    """Workers inside the block, gone after it.
+
+    Args:
+        environments: What they host.
+        policy: Who acts.
+        sampling: How replies are drawn.
+        limits: Of each worker.
+        chaos: Faults to inject.
+        size: Number of workers, and the longest wait for one, in seconds.
+    """
+    num_workers, start_timeout_s = size
+    engines = _engines(policy, limits.in_flight * num_workers) if policy.scope == "actor" else []
+    endpoints: dict[str, Policy] = {f"engine {i}": EngineEndpoint(each) for i, each in enumerate(engines)}
+    actor = ray.remote(RolloutWorker).options(
+        num_cpus=_WORKER_CPUS, max_concurrency=8, scheduling_strategy="DEFAULT"
+    )
+
+    def make() -> Any:
+        return actor.remote(environments, policy, endpoints, sampling, limits, chaos)
+
+    workers = [ActorWorker(make, start_timeout_s) for _ in range(num_workers)]
     try:
-        await pool.ready()
-        yield pool
+        yield workers
     finally:
-        await pool.close()
+        await asyncio.gather(*(worker.close() for worker in workers))
+        if _kept_engines is None:
+            await _end(engines)
 
 
 def default_num_workers() -> int:
@@ -150,23 +172,23 @@ def default_num_workers() -> int:
     return max(1, min(4, os.cpu_count() or 1))
 
 
-_kept_engines: dict[str, Any] | None = None
+_kept_engines: dict[str, list[Any]] | None = None
 
 
 @contextmanager
 def kept_engines() -> Iterator[None]:
-    """Inside the block, runs with an equal engine share one actor, which ends with the block."""
+    """Inside the block, runs with equal engines share their actors, which end with the block."""
     global _kept_engines
     _kept_engines = {}
     try:
         yield
     finally:
-        kept, _kept_engines = list(_kept_engines.values()), None
-        asyncio.run(_end(kept))
+        kept, _kept_engines = _kept_engines, None
+        asyncio.run(_end([actor for actors in kept.values() for actor in actors]))
 
 
-def _engine(policy: PolicySpec, in_flight: int) -> Any:
-    """The actor of a model engine. It reserves one CPU, and uses what the operating system gives it."""
+def _engines(policy: PolicySpec, in_flight: int) -> list[Any]:
+    """The actors of a model's engines. Each reserves one CPU, and uses what the operating system gives it."""
     name = repr(policy)
     if _kept_engines is not None and name in _kept_engines:
         return _kept_engines[name]
@@ -174,13 +196,13 @@ def _engine(policy: PolicySpec, in_flight: int) -> Any:
         num_cpus=1,
         num_gpus=policy.num_gpus,
         max_concurrency=in_flight + 4,
-        max_restarts=1,
+        max_restarts=-1,  # the retries of calls and attempts are what is bounded
         scheduling_strategy="DEFAULT",  # not inside the placement group of a Tune trial, which has no room
     )
-    engine = actor.remote(**policy.kwargs)
+    engines = [actor.remote(**policy.kwargs, **replica) for replica in policy.replicas]
     if _kept_engines is not None:
-        _kept_engines[name] = engine
-    return engine
+        _kept_engines[name] = engines
+    return engines
 
 
 async def _end(actors: Sequence[Any]) -> None:
@@ -192,33 +214,33 @@ async def _end(actors: Sequence[Any]) -> None:
         ray.kill(actor)
 
 
-def _lost(attempt: Attempt, why: str) -> Trajectory:
-    """The record of an attempt whose worker died with it."""
-    return Trajectory(
-        task=attempt.task,
-        prompt=(),
-        turns=(),
-        reward=None,
-        status="failed",
-        sample=attempt.sample,
-        seed=attempt.seed,
-        policy=attempt.policy,
-        duration_s=0.0,
-        error=why,
-    )
-
-
-def _unwrap(error: BaseException) -> BaseException:
-    inner = cause(error)
-    if isinstance(inner, AgentrayError):
-        return inner
-    return ResourceError(
-        "a rollout worker could not start",
-        str(error).strip().splitlines()[-1],
-        "see the logs under /tmp/ray/session_latest/logs",
-    )
-
-
 async def _quiet(reference: Any) -> None:
     """Wait for a result and forget it, whatever it is."""
     await asyncio.gather(reference, return_exceptions=True)
+
+
+def _why(error: BaseException) -> str:
+    """What Ray knows of a death, on one line."""
+    told = [line.strip() for line in str(error).splitlines() if line.strip()]
+    dull = ("class_name:", "actor_id:", "pid:", "namespace:", "ip:", "name:")
+    return " ".join(line for line in told if not line.startswith(dull)) or type(error).__name__
+
+
+def _last_lines(process: int) -> list[str]:
+    """The last lines that a worker process of this machine wrote to its error log."""
+    context = ray.get_runtime_context()
+    logs = os.path.join(context.get_temp_dir(), context.get_session_name(), "logs")
+    for path in glob.glob(os.path.join(glob.escape(logs), f"worker-*-{process}.err")):
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            lines = [line.rstrip() for line in stream.readlines()[-200:]]
+        return [line for line in lines if line][-_LOG_LINES:]
+    return []
+
+
+def _unwrap(error: BaseException) -> BaseException:
+    """The user's error inside Ray's, or one that says where to look."""
+    inner = cause(error)
+    if isinstance(inner, AgentrayError):
+        return inner
+    last = str(error).strip().splitlines()[-1]
+    return ResourceError("a rollout actor failed", last, "see the logs under /tmp/ray/session_latest/logs")

@@ -2,40 +2,49 @@
 
     agentray rollout --env database --split train --policy expert --num-tasks 200 --out runs/rollout
 
-The same command resumes an interrupted run: attempts that are stored are not made again.
+The same command resumes an interrupted run: attempts that are stored are not made again, and of those that
+were interrupted only the turn that was lost is paid for again, where the environment can be rebuilt.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from agentray import manifest
 from agentray.cluster import connected
 from agentray.config import RolloutConfig
+from agentray.data.runs import PLAN
 from agentray.data.store import RunStore
 from agentray.env import build, resolve
 from agentray.errors import UsageError
 from agentray.policy import resolve_policy
-from agentray.rollout.episode import Attempt, Limits
+from agentray.rollout.chaos import Chaos
+from agentray.rollout.dispatch import Dispatcher, Rules, Watcher
+from agentray.rollout.orders import Limits, Worker
+from agentray.rollout.plan import Plan
+from agentray.rollout.tally import Tally
+from agentray.rollout.worker import RolloutWorker
 from agentray.types import EnvSpec, PolicySpec, Progress, Sampling, silent
 
-_PLAN = "plan.json"
+_LOG = "log.jsonl"
 _HOW_NOT_WHAT = {
     "out",
     "num_workers",
+    "num_engines",
     "in_flight",
     "max_retries",
+    "retry_failed",
     "turn_timeout_s",
     "episode_timeout_s",
     "engine",
+    "chaos",
 }
 """Settings that may change between a run and its resumption."""
 
@@ -49,6 +58,8 @@ class RolloutSummary:
     completed: int
     truncated: int
     failed: int
+    kept: int
+    """Attempts that earned their environment's reward threshold."""
     resumed: int
     """Attempts that an earlier start of this run had finished."""
     mean_reward: Mapping[str, float | None]
@@ -58,6 +69,19 @@ class RolloutSummary:
     completion_tokens: int
     """Tokens the policy wrote in this start, as far as it counts them."""
     wall_s: float
+    tail_s: float
+    """Time from the last attempt's beginning to the end: what stragglers cost."""
+    retries: int
+    """Times an attempt was made again because the machinery failed."""
+    lost_workers: int
+    late_results: int
+    """Results that came after the attempt had been given to another worker, and were dropped."""
+    replayed_turns: int
+    """Turns of interrupted attempts that were rebuilt instead of paid for again."""
+    replay_mismatches: int
+    """Interrupted attempts that could not be rebuilt, and were made from the start."""
+    endpoints: Mapping[str, Mapping[str, int]]
+    """Calls, retries, overloads and failures by endpoint."""
     set_aside: list[str] = field(default_factory=list)
     """Shards that could not be read; their attempts were made again."""
 
@@ -68,37 +92,38 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
     Raises:
         UsageError: An environment or policy is unknown, or the directory holds a run of another plan.
         PolicyError: The policy cannot act at all.
-        ResourceError: Another process has the run open, or the cluster lacks resources.
+        ResourceError: Another process has the run open, or the cluster or the disk lacks what it needs.
     """
     started = time.monotonic()
     specs = [resolve(name, config.env.get(name)) for name in config.envs]
     policy = resolve_policy(
-        config.policy, engine=config.engine, model=config.model, timeout_s=config.turn_timeout_s
+        config.policy,
+        engine=config.engine,
+        model=config.model,
+        timeout_s=config.turn_timeout_s,
+        num_engines=config.num_engines,
     )
-    attempts = list(plan(config, specs, policy))
+    chaos = Chaos(config.chaos)
+    _check_place(config, policy)
+    plan = Plan(config, specs, policy.id)
     identity = _identity(config, policy)
     _check_plan(config.out, identity)
-    with RunStore(config.out) as store:
-        manifest.write_json(config.out / _PLAN, identity)
-        missing = [attempt for attempt in attempts if attempt.key not in store.finished]
-        tally = _Tally(len(attempts), len(attempts) - len(missing), progress)
-        if missing:
-            with connected():
-                asyncio.run(_drive(config, specs, policy, missing, store, tally))
-        statuses = Counter(store.finished[attempt.key] for attempt in attempts)
+    with RunStore(config.out, retry_failed=config.retry_failed) as store:
+        manifest.write_json(config.out / PLAN, {**identity, "planned": plan.size})
+        tally = Tally(plan.size, plan.thresholds, progress, config.out / _LOG)
+        resumed = plan.skip(store.earlier, tally.count)
+        store.earlier.clear()
+        tail_s = 0.0
+        try:
+            if resumed < plan.size:
+                with nullcontext() if config.num_workers == 0 else connected():
+                    tail_s = asyncio.run(_drive(config, specs, policy, chaos, plan, store, tally))
+        finally:
+            tally.close()
         set_aside = store.set_aside
-    summary = RolloutSummary(
-        out=str(config.out),
-        planned=len(attempts),
-        completed=statuses["completed"],
-        truncated=statuses["truncated"],
-        failed=statuses["failed"],
-        resumed=len(attempts) - len(missing),
-        mean_reward={name: tally.mean_reward(name) for name in config.envs},
-        num_turns=tally.num_turns,
-        completion_tokens=tally.completion_tokens,
-        wall_s=time.monotonic() - started,
-        set_aside=set_aside,
+    wall_s = time.monotonic() - started
+    summary = _summary(
+        config, plan, tally, {"resumed": resumed, "tail_s": tail_s, "wall_s": wall_s}, set_aside
     )
     counts = {key: value for key, value in asdict(summary).items() if key != "out"}
     document = manifest.Manifest("rollout", config.model_dump(mode="json"), counts, {}, summary.wall_s)
@@ -106,62 +131,96 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
     return summary
 
 
-def plan(config: RolloutConfig, specs: list[EnvSpec], policy: PolicySpec) -> Iterator[Attempt]:
-    """All attempts of a run, in order; attempt `i` has seed `config.seed + i`."""
-    index = 0
-    for spec in specs:
-        stream = build(spec).tasks(config.split)
-        for task in itertools.islice(stream, config.first_task, config.first_task + config.num_tasks):
-            for sample in range(config.samples):
-                yield Attempt(spec.id, task, sample, config.seed + index, policy.id)
-                index += 1
-
-
-class _Tally:
-    """What a start of a run has done so far, for progress and summary."""
-
-    def __init__(self, planned: int, resumed: int, progress: Progress) -> None:
-        self._planned, self._done, self._progress = planned, resumed, progress
-        self._rewards: dict[str, list[float]] = {}
-        self._failed = 0
-        progress(resumed, planned)
-        self.num_turns = self.completion_tokens = 0
-
-    def add(self, trajectory: Any) -> None:
-        self._done += 1
-        self._failed += trajectory.status == "failed"
-        self.num_turns += len(trajectory.turns)
-        usages = (turn.reply.usage for turn in trajectory.turns)
-        self.completion_tokens += sum(usage.completion_tokens for usage in usages if usage)
-        if trajectory.reward is not None:
-            self._rewards.setdefault(trajectory.task.env, []).append(trajectory.reward)
-        rewards = list(itertools.chain.from_iterable(self._rewards.values()))
-        mean = sum(rewards) / len(rewards) if rewards else 0.0
-        self._progress(self._done, self._planned, reward=round(mean, 3), failed=self._failed)
-
-    def mean_reward(self, env: str) -> float | None:
-        rewards = self._rewards.get(env)
-        return sum(rewards) / len(rewards) if rewards else None
+def _summary(
+    config: RolloutConfig, plan: Plan, tally: Tally, measured: Mapping[str, Any], set_aside: list[str]
+) -> RolloutSummary:
+    return RolloutSummary(
+        out=str(config.out),
+        planned=plan.size,
+        completed=tally.statuses["completed"],
+        truncated=tally.statuses["truncated"],
+        failed=tally.statuses["failed"],
+        kept=tally.kept,
+        mean_reward={name: tally.mean_reward(name) for name in config.envs},
+        num_turns=tally.num_turns,
+        completion_tokens=tally.completion_tokens,
+        retries=tally.retries,
+        lost_workers=tally.lost_workers,
+        late_results=tally.late_results,
+        replayed_turns=tally.replayed_turns,
+        replay_mismatches=tally.mismatches,
+        endpoints=tally.endpoint_totals(),
+        set_aside=set_aside,
+        **measured,
+    )
 
 
 async def _drive(
     config: RolloutConfig,
     specs: list[EnvSpec],
     policy: PolicySpec,
-    attempts: list[Attempt],
+    chaos: Chaos,
+    plan: Plan,
     store: RunStore,
-    tally: _Tally,
-) -> None:
-    from agentray.rollout.pool import PoolConfig, default_num_workers, open_pool
+    tally: Tally,
+) -> float:
+    """Make what is missing; how long the last attempts took, in seconds."""
+    paid = policy.scope != "task"
+    resumable = frozenset(spec.id for spec in specs if paid and build(spec).hosting.replayable)
+    rules = Rules(config.in_flight, config.max_retries, resumable)
+    dispatcher = Dispatcher(plan.missing(), store, rules, _metered(tally, config))
+    tally.running = dispatcher.running
+    async with _workers(config, specs, policy, chaos) as workers:
+        await dispatcher.run(workers)
+    tail_started_s = dispatcher.tail_started_s
+    return time.monotonic() - tail_started_s if tail_started_s is not None else 0.0
 
-    sampling = Sampling(config.sampling.temperature, config.sampling.max_tokens, config.sampling.top_p)
-    limits = Limits(config.turn_timeout_s, config.episode_timeout_s)
-    num_workers = config.num_workers or min(default_num_workers(), len(attempts))
-    size = PoolConfig(num_workers, config.in_flight, config.max_retries, config.engine.start_timeout_s)
-    async with open_pool(specs, policy, sampling, limits, size) as pool:
-        async for trajectory in pool.play(attempts):
-            store.append(trajectory)
-            tally.add(trajectory)
+
+def _metered(tally: Tally, config: RolloutConfig) -> Watcher:
+    """The tally, and Ray's metrics where there is a Ray."""
+    if config.num_workers == 0:
+        return tally
+    from agentray.rollout.metrics import Metered
+
+    return Metered(tally)
+
+
+@asynccontextmanager
+async def _workers(
+    config: RolloutConfig, specs: Sequence[EnvSpec], policy: PolicySpec, chaos: Chaos
+) -> AsyncIterator[Sequence[Worker]]:
+    """Workers of a run: in actors, or one in this process."""
+    settings = config.sampling
+    sampling = Sampling(settings.temperature, settings.max_tokens, settings.top_p)
+    limits = Limits(config.turn_timeout_s, config.episode_timeout_s, config.in_flight)
+    if config.num_workers == 0:
+        worker = RolloutWorker(specs, policy, {}, sampling, limits, chaos)
+        try:
+            yield [worker]
+        finally:
+            await worker.close()
+        return
+    from agentray.rollout.pool import default_num_workers, open_pool
+
+    num_workers = config.num_workers or default_num_workers()
+    limits = replace(limits, in_flight=-(-config.in_flight // num_workers))
+    size = (num_workers, config.engine.start_timeout_s)
+    async with open_pool(specs, policy, sampling, limits, chaos, size) as workers:
+        yield workers
+
+
+def _check_place(config: RolloutConfig, policy: PolicySpec) -> None:
+    """Refuse what cannot be done in this process alone."""
+    if config.num_workers == 0 and policy.scope == "actor":
+        raise UsageError(
+            "num_workers is 0 and the policy is a model", "its engine is a Ray actor", "leave num_workers out"
+        )
+    if config.num_workers == 0 and config.chaos.get("kill-actor"):
+        raise UsageError(
+            "num_workers is 0 and chaos kills actors",
+            "the only process is this one",
+            "give --set rollout.num_workers=2",
+        )
 
 
 def _identity(config: RolloutConfig, policy: PolicySpec) -> dict[str, Any]:
@@ -172,7 +231,7 @@ def _identity(config: RolloutConfig, policy: PolicySpec) -> dict[str, Any]:
 
 def _check_plan(out: Path, identity: dict[str, Any]) -> None:
     """Refuse a directory that holds a run of another plan; a longer plan may continue a shorter one."""
-    path = out / _PLAN
+    path = out / PLAN
     if not path.exists():
         return
     before = json.loads(path.read_text(encoding="utf-8"))

@@ -1,20 +1,31 @@
-"""A rollout worker: hosts environments and a policy, and plays many episodes at once. Run as a Ray actor."""
+"""A rollout worker: hosts environments and a policy, and plays many episodes at once. Run as a Ray actor.
+
+It talks to the driver in exchanges: each brings new orders and returns what happened meanwhile, so that one
+call carries as much as there is. An episode goes on only when its last turn is acknowledged: a driver that
+cannot write makes its workers wait.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from agentray.env import Environment, build
+from agentray.data.journal import Entry
 from agentray.env.registry import load_attribute
 from agentray.policy.base import Policy
-from agentray.policy.remote import RemotePolicy
-from agentray.rollout.episode import Attempt, Episode, Limits
-from agentray.types import EnvSpec, PolicySpec, Sampling, Trajectory
+from agentray.policy.router import Router
+from agentray.rollout.chaos import Chaos
+from agentray.rollout.episode import Episode
+from agentray.rollout.hosting import Host
+from agentray.rollout.orders import Batch, Limits, Order, Outcome, WorkerInfo
+from agentray.types import EnvSpec, PolicySpec, Sampling
 
-_THREADS = 32
-"""Environment calls that run at once; a call that hangs holds one until it returns."""
+HEARTBEAT_S = 1.0
+"""Longest wait of an exchange in which nothing happens."""
+_GATHER_S = 0.002
+"""What happens within this time travels in one batch."""
 
 
 class RolloutWorker:
@@ -23,45 +34,139 @@ class RolloutWorker:
     Args:
         environments: The environments it may be asked for.
         policy: Who acts.
-        handle: Actor of the policy, when its scope is `actor`.
+        endpoints: The copies of the policy that all workers share, by name; empty: it builds its own.
         sampling: How replies are drawn.
-        limits: Deadlines.
+        limits: Deadlines and sizes.
+        chaos: Faults to inject.
     """
 
     def __init__(
         self,
         environments: Sequence[EnvSpec],
         policy: PolicySpec,
-        handle: Any | None,
+        endpoints: Mapping[str, Policy],
         sampling: Sampling,
         limits: Limits,
+        chaos: Chaos,
     ) -> None:
-        self._environments: dict[str, Environment] = {spec.id: build(spec) for spec in environments}
-        self._spec, self._sampling, self._limits = policy, sampling, limits
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="environment")
-        self._shared: Policy | None = None
-        if policy.scope == "actor":
-            self._shared = RemotePolicy(handle)
-        elif policy.scope == "worker":
-            self._shared = load_attribute(policy.entry_point)(**policy.kwargs)
+        self._hosts = {spec.id: Host(spec) for spec in environments}
+        self._spec, self._sampling, self._limits, self._chaos = policy, sampling, limits, chaos
+        self._outbox = Outbox(paid=policy.scope != "task")
+        self._running: set[asyncio.Task[None]] = set()
+        self._router: Router | None = None
+        if policy.scope != "task":
+            shared = endpoints or self._build(policy)
+            self._router = Router(
+                {name: chaos.policy(each) for name, each in shared.items()},
+                in_flight=limits.in_flight,
+                request_timeout_s=limits.turn_timeout_s,
+                adaptive=policy.scope == "worker",
+            )
 
-    async def ready(self) -> None:
+    @staticmethod
+    def _build(policy: PolicySpec) -> dict[str, Policy]:
+        build = load_attribute(policy.entry_point)
+        return {
+            str(replica.get("base_url", number)): build(**policy.kwargs, **replica)
+            for number, replica in enumerate(policy.replicas)
+        }
+
+    async def ready(self) -> WorkerInfo:
         """Wait until the policy can act."""
-        if self._shared is not None:
-            await self._shared.ready()
+        if self._router is not None:
+            await self._router.ready()
+        capacity = {name: host.environment.hosting.max_episodes for name, host in self._hosts.items()}
+        return WorkerInfo(os.getpid(), os.uname().nodename, capacity)
 
-    async def play(self, attempt: Attempt) -> Trajectory:
-        """Play one attempt to its end."""
-        environment = self._environments[attempt.env]
-        policy = self._shared
+    async def exchange(self, orders: Sequence[Order], acknowledged: int) -> Batch:
+        """Begin orders, and return what happened; see `orders.Worker`."""
+        self._outbox.acknowledge(acknowledged)
+        for order in orders:
+            task = asyncio.create_task(self._play(order))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        number, entries, outcomes = await self._outbox.collect()
+        return Batch(
+            number,
+            entries,
+            outcomes,
+            stuck=sum(host.stuck for host in self._hosts.values()),
+            endpoints=() if self._router is None else self._router.stats(),
+        )
+
+    async def _play(self, order: Order) -> None:
+        host = self._hosts[order.attempt.env]
+        policy: Policy | None = self._router
         if policy is None:
-            build_policy = load_attribute(self._spec.entry_point)
-            policy = build_policy(environment, attempt.task, attempt.seed, **self._spec.kwargs)
-        episode = Episode(attempt, environment, policy, self._sampling, self._limits, self._executor)
-        return await episode.run()
+            build = load_attribute(self._spec.entry_point)
+            policy = build(host.environment, order.attempt.task, order.attempt.seed, **self._spec.kwargs)
+        assert policy is not None
+        self._chaos.begin()
+        episode = Episode(order, host, policy, self._sampling, self._limits.episode_timeout_s, self._outbox)
+        self._outbox.finish(await episode.run())
 
     async def close(self) -> None:
-        """Release the policy and the threads."""
-        if self._shared is not None:
-            await self._shared.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Give up what runs; release the policy and the environments."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._router is not None:
+            await self._router.close()
+        for host in self._hosts.values():
+            await host.close()
+
+
+class Outbox:
+    """What happened and is not yet with the driver, or not yet acknowledged.
+
+    Args:
+        paid: Whether an episode must wait until its turns are acknowledged.
+    """
+
+    def __init__(self, paid: bool) -> None:
+        self._paid = paid
+        self._entries: list[Entry] = []
+        self._outcomes: list[Outcome] = []
+        self._number, self._acknowledged = 1, 0
+        self._some = asyncio.Event()
+        self._safe: dict[int, asyncio.Future[None]] = {}
+
+    def write(self, entry: Entry) -> None:
+        """Take an entry."""
+        self._entries.append(entry)
+        self._some.set()
+
+    async def durable(self) -> None:
+        """Wait until the entries so far are acknowledged; without a paid policy, let others run."""
+        if not self._paid:
+            await asyncio.sleep(0)
+            return
+        if not self._entries and self._acknowledged >= self._number - 1:
+            return
+        waiting = self._safe.get(self._number)
+        if waiting is None:
+            waiting = self._safe[self._number] = asyncio.get_running_loop().create_future()
+        await asyncio.shield(waiting)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Take an outcome."""
+        self._outcomes.append(outcome)
+        self._some.set()
+
+    def acknowledge(self, number: int) -> None:
+        """Batches up to `number` are on the disk."""
+        self._acknowledged = number
+        for each in [each for each in self._safe if each <= number]:
+            self._safe.pop(each).set_result(None)
+
+    async def collect(self) -> tuple[int, list[Entry], list[Outcome]]:
+        """Everything so far, as the next batch; waits for something, but not longer than a heartbeat."""
+        if not self._some.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._some.wait(), HEARTBEAT_S)
+        await asyncio.sleep(_GATHER_S)
+        self._some.clear()
+        entries, outcomes = self._entries, self._outcomes
+        self._entries, self._outcomes = [], []
+        number, self._number = self._number, self._number + 1
+        return number, entries, outcomes

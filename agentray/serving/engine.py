@@ -1,7 +1,8 @@
-"""A vLLM engine as a policy: renders the chat template, samples, keeps the sampled ids and log-probabilities.
+"""A vLLM engine as a policy: goes on from the ids it sampled, and keeps each with its log-probability.
 
 It is a plain class. The rollout pool runs one in a Ray actor and all workers share it, so that the engine
-batches their requests; nothing here knows about Ray. It runs on CPU and on CUDA.
+batches their requests; nothing here knows about Ray. It runs on CPU and on CUDA. vLLM samples in a process of
+its own: when that dies, requests in flight fail as unavailable and the next one loads it anew.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import itertools
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,12 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from agentray.config import EngineConfig
-from agentray.errors import MissingDependencyError, PolicyError, ResourceError, UsageError
+from agentray.errors import (
+    MissingDependencyError,
+    PolicyError,
+    ResourceError,
+    UnavailableError,
+    UsageError,
+)
 from agentray.models import resolve_model
+from agentray.template import prompt_of
 from agentray.types import Message, Reply, Sampling, Usage
 
 CONTEXT_LIMIT = "context limit"
 """First words of the error for a conversation that no longer fits; a rollout ends as truncated."""
+_log = logging.getLogger(__name__)
 
 
 def require_vllm() -> None:
@@ -92,40 +102,43 @@ class VllmEngine:
         self._config = EngineConfig.model_validate(dict(engine))
         self._model = model
         self._engine: Any = None
-        self._starting: asyncio.Task[None] | None = None
+        self._dead: Any = None
+        """An engine that died; it is cleared away before another one loads."""
+        self._loading: asyncio.Task[Any] | None = None
+        self._closed = False
         self._ids = itertools.count()
 
     async def ready(self) -> None:
-        """Load the engine if it is not loaded yet.
+        """Load the engine if there is none: at first, and after it died or did not load.
 
         Raises:
             UsageError: The model is incomplete or does not fit the settings.
             ResourceError: It did not load in time, or not at all.
         """
-        if self._starting is None:
-            self._starting = asyncio.create_task(self._start())
-        await asyncio.shield(self._starting)
+        await self._loaded()
 
     async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
-        """Answer a conversation.
+        """Answer a conversation, going on from the ids of its earlier replies.
 
         Returns:
             The reply. Its log-probabilities are the model's own, before temperature and top-p.
 
         Raises:
-            PolicyError: The conversation and the longest reply do not fit the context, or the engine died.
+            PolicyError: The conversation and the longest reply do not fit the context.
+            UnavailableError: The engine died or gave up; asking again loads it anew.
+            ResourceError: As `ready`.
         """
-        await self.ready()
+        engine = await self._loaded()
         started = time.perf_counter()
-        prompt = self._render(messages)
+        prompt = prompt_of(messages, engine.get_tokenizer())
         limit = self._config.max_model_len - sampling.max_tokens
-        if len(prompt) > limit:
+        if len(prompt.ids) > limit:
             raise PolicyError(
-                f"{CONTEXT_LIMIT}: the conversation has {len(prompt)} tokens",
+                f"{CONTEXT_LIMIT}: the conversation has {len(prompt.ids)} tokens",
                 f"{limit} fit: max_model_len {self._config.max_model_len} - max_tokens {sampling.max_tokens}",
                 "raise engine.max_model_len, or lower sampling.max_tokens",
             )
-        output = await self._generate(prompt, sampling)
+        output = await self._generate(engine, list(prompt.ids), sampling)
         return Reply(
             text=output.text,
             token_ids=tuple(output.token_ids),
@@ -133,33 +146,27 @@ class VllmEngine:
                 float(choices[token].logprob)
                 for token, choices in zip(output.token_ids, output.logprobs, strict=True)
             ),
-            usage=Usage(prompt_tokens=len(prompt), completion_tokens=len(output.token_ids)),
+            usage=Usage(prompt_tokens=len(prompt.ids), completion_tokens=len(output.token_ids)),
             finish_reason=output.finish_reason,
             latency_s=time.perf_counter() - started,
+            prefix_kept=prompt.prefix_kept,
         )
 
     async def close(self) -> None:
-        """Stop the engine and its processes."""
-        if self._starting is not None and not self._starting.done():
-            await asyncio.wait([self._starting], timeout=self._config.start_timeout_s)
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            # It holds nothing to save, and its process seldom ends by itself: one second, then it is killed.
-            await asyncio.to_thread(engine.shutdown, 1.0)
+        """Stop the engine and its processes, for good."""
+        self._closed = True
+        if self._loading is not None and not self._loading.done():
+            await asyncio.wait([self._loading], timeout=self._config.start_timeout_s)
+        engines, self._engine, self._dead = (self._dead, self._engine), None, None
+        for engine in engines:
+            if engine is not None:
+                await asyncio.to_thread(_end, engine)
 
-    def _render(self, messages: Sequence[Message]) -> list[int]:
-        """Prompt ids: the chat template, with the opening of the reply."""
-        conversation = [{"role": message.role, "content": message.content} for message in messages]
-        rendered = self._engine.get_tokenizer().apply_chat_template(
-            conversation, add_generation_prompt=True, tokenize=True, return_dict=True
-        )
-        return list(rendered["input_ids"])
-
-    async def _generate(self, prompt: list[int], sampling: Sampling) -> Any:
+    async def _generate(self, engine: Any, prompt: list[int], sampling: Sampling) -> Any:
         """One finished `vllm.CompletionOutput`."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
-        from vllm.v1.engine.exceptions import EngineDeadError
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         parameters = SamplingParams(
             temperature=sampling.temperature,
@@ -169,30 +176,58 @@ class VllmEngine:
             logprobs=0,  # none beside the sampled one
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        results = self._engine.generate({"prompt_token_ids": prompt}, parameters, str(next(self._ids)))
+        results = engine.generate({"prompt_token_ids": prompt}, parameters, str(next(self._ids)))
         try:
             final = [result async for result in results][-1].outputs[0]
-        except EngineDeadError as error:
-            raise PolicyError(
-                "the vLLM engine died", str(error), "see its log above; out of memory is the usual cause"
+        except (EngineDeadError, EngineGenerateError) as error:
+            dead = isinstance(error, EngineDeadError) or engine.errored
+            if dead:
+                self._forget(engine)
+            raise UnavailableError(
+                "the vLLM engine died" if dead else "the vLLM engine failed a request",
+                str(error.__cause__ or error),
+                "ask again; if it persists, see vLLM's log: out of memory is the usual cause",
             ) from error
         if final.finish_reason not in ("stop", "length"):
-            raise PolicyError(
-                "the vLLM engine gave up a reply", f"finish reason {final.finish_reason!r}", "try again"
+            raise UnavailableError(
+                "the vLLM engine gave up a reply", f"finish reason {final.finish_reason!r}", "ask again"
             )
         return final
 
-    async def _start(self) -> None:
-        """Load the engine off the event loop, within its deadline."""
+    def _forget(self, engine: Any) -> None:
+        """Have the next request load another engine; the first of those that died with it does, once."""
+        if self._engine is engine:
+            self._engine, self._dead = None, engine
+            _log.warning("the vLLM engine died; the next request loads it anew")
+
+    async def _loaded(self) -> Any:
+        """The engine. All who wait for it wait for one load, each within the deadline."""
+        if self._closed:  # a request that the end of the engine failed may ask again
+            raise PolicyError("the vLLM engine is closed", "its run is over", "open another one")
+        if self._engine is not None:
+            return self._engine
+        if self._loading is None or self._loading.done():
+            self._loading = asyncio.create_task(self._start())
         deadline = self._config.start_timeout_s
         try:
-            self._engine = await asyncio.wait_for(asyncio.to_thread(self._load), deadline)
+            return await asyncio.wait_for(asyncio.shield(self._loading), deadline)
         except TimeoutError as error:
             raise ResourceError(
                 f"model {self._model!r} did not load in {deadline:.0f} s",
                 "the machine is busy or the model is large",
                 "raise engine.start_timeout_s",
             ) from error
+
+    async def _start(self) -> Any:
+        """Load an engine off the event loop, once the one that died is cleared away."""
+        dead, self._dead = self._dead, None
+        if dead is not None:
+            try:
+                await asyncio.to_thread(_end, dead)
+            except Exception:  # whatever it is, it is dead: no reason not to load another one
+                _log.warning("the dead vLLM engine did not shut down cleanly", exc_info=True)
+        self._engine = await asyncio.to_thread(self._load)
+        return self._engine
 
     def _load(self) -> Any:
         model = resolve_model(self._model)
@@ -217,3 +252,8 @@ class VllmEngine:
                 str(error),
                 "see its log above; lower engine.kv_cache_gib or engine.max_model_len if memory ran out",
             ) from error
+
+
+def _end(engine: Any) -> None:
+    """Stop an engine and its processes."""
+    engine.shutdown(1.0)  # it holds nothing to save and seldom ends by itself: one second, then it is killed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +127,7 @@ class Engine:
         utils = self._deepspeed.utils
         tensors = load_file(directory / "state.safetensors")
         for name, parameter in self._trained():
-            utils.safe_set_full_fp32_param(parameter, tensors[f"weight/{name}"].to(self.device))
-            with torch.no_grad():
-                parameter.data.copy_(tensors[f"weight/{name}"].to(parameter.dtype))
+            self._set(parameter, tensors[f"weight/{name}"])
             for moment in _MOMENTS:
                 value = tensors[f"{moment}/{name}"].to(self.device)
                 utils.safe_set_full_optimizer_state(parameter, value, moment)
@@ -138,6 +136,25 @@ class Engine:
         for state in self._base_optimizer().state.values():
             if "step" in state:
                 state["step"] = torch.as_tensor(float(step)).to(self.device)
+
+    def interpolate(self, base: Mapping[str, torch.Tensor], share: float) -> None:
+        """Move the weights back towards `base`; all workers must call it.
+
+        Args:
+            base: Weights by name.
+            share: Of the way from `base` to the weights as they are, in (0, 1].
+
+        Source: Wortsman et al. 2022, arXiv:2109.01903, section 3.
+        """
+        trained = self.weights()
+        for name, parameter in self._trained():
+            self._set(parameter, torch.lerp(base[name].float().cpu(), trained[name], share))
+
+    def _set(self, parameter: nn.Parameter, value: torch.Tensor) -> None:
+        """Set a parameter and its float32 master copy, wherever the shards are."""
+        self._deepspeed.utils.safe_set_full_fp32_param(parameter, value.to(self.device))
+        with torch.no_grad():
+            parameter.data.copy_(value.to(parameter.dtype))
 
     def _moment(self, parameter: nn.Parameter, name: str) -> torch.Tensor:
         """A parameter's whole optimizer moment, wherever its shards are."""

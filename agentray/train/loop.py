@@ -34,7 +34,8 @@ def train_loop(settings: dict[str, Any]) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.num_workers))
     torch.manual_seed(config.seed)
     dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
-    _Training(config, read_corpus(config.data), Engine(load(settings["model"], dtype), config)).run()
+    engine = Engine(load(settings["model"], dtype), config)
+    _Training(config, settings["model"], read_corpus(config.data), engine).run()
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class _Batch:
 class _Training:
     """State of one worker's training run."""
 
-    def __init__(self, config: TrainConfig, corpus: Corpus, engine: Engine) -> None:
+    def __init__(self, config: TrainConfig, base: str, corpus: Corpus, engine: Engine) -> None:
         import ray.train
 
-        self._config, self._corpus, self._engine = config, corpus, engine
+        self._config, self._base, self._corpus, self._engine = config, base, corpus, engine
         context = ray.train.get_context()
         self._rank, self._world = context.get_world_rank(), context.get_world_size()
         self._report = ray.train.report
@@ -77,11 +78,18 @@ class _Training:
             if step == 1 and before:
                 metrics["validation_before"] = before
             if done:
+                self._interpolate()
                 metrics["validation_after"] = self._validate()
             self._log(metrics)
             every = self._config.checkpoint_every
             self._save_and_report(metrics, step, checkpoint=bool(every) and step % (every or 1) == 0)
         self._export()
+
+    def _interpolate(self) -> None:
+        """Take the trained weights part of the way back to the base model's."""
+        if self._config.interpolation < 1:
+            base = load(self._base, torch.float32).state_dict()
+            self._engine.interpolate(base, self._config.interpolation)
 
     def _step(self, step: int) -> dict[str, Any]:
         """One optimizer step over a global batch; the loss is the mean over all its targets."""

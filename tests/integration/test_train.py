@@ -159,3 +159,22 @@ def test_a_corpus_reads_back_as_it_was_written(corpus):
     assert len(read.training["count"]) == 30
     assert all(sample.prefix_length >= 16 for sample in read.training["count"])
     assert all(sample.loss_mask.any() for rows in read.training.values() for sample in rows)
+
+
+@pytest.mark.parametrize(("stage", "num_workers"), [(0, 1), (3, 2)])
+def test_interpolation_saves_a_model_between_the_base_and_the_trained_one(
+    corpus, tiny_model, tmp_path, stage, num_workers
+):
+    shared = {"zero_stage": stage, "num_workers": num_workers, "num_steps": 3}
+    whole = run(corpus, tiny_model, tmp_path / "whole", **shared)
+    half = run(corpus, tiny_model, tmp_path / "half", interpolation=0.5, **shared)
+    weights = [load_file(f"{model}/model.safetensors") for model in (tiny_model, whole.model, half.model)]
+    moved = 0.0
+    for name, base in weights[0].items():
+        trained, between = weights[1][name].float(), weights[2][name].float()
+        expected = (base.float() + trained) / 2
+        torch.testing.assert_close(between, expected, atol=2e-3, rtol=1e-2)
+        moved = max(moved, float((trained - base.float()).abs().max()))
+    assert moved > 0.01
+    losses = [each.validation_after["chats"] for each in (whole, half)]
+    assert losses[0] != losses[1] and half.validation_before == whole.validation_before

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "agentray"
 BASE = {"types", "errors"}
-CORE = BASE | {"config", "manifest", "models", "cluster"}
+CORE = BASE | {"config", "manifest", "models", "cluster", "template"}
 ROLLOUT = CORE | {"env", "policy", "data"}
 OURS = {
     "types": set(),
@@ -16,6 +16,7 @@ OURS = {
     "manifest": BASE,
     "models": BASE,
     "cluster": BASE,
+    "template": BASE,
     "env": CORE,
     "policy": CORE | {"env"},
     "data": CORE | {"env", "policy"},
@@ -35,6 +36,7 @@ THIRD_PARTY = {
     "manifest": set(),
     "models": set(),
     "cluster": {"ray"},
+    "template": set(),
     "env": {"gymnasium"},
     "policy": {"gymnasium", "aiohttp"},
     "data": {"numpy", "pyarrow"},
@@ -47,7 +49,7 @@ THIRD_PARTY = {
     "__main__": set(),
     "__init__": set(),
 }
-RAY_IN_ROLLOUT = {"pool.py", "worker.py"}
+RAY_IN_ROLLOUT = {"pool.py", "metrics.py"}
 KNOWN = set().union(*THIRD_PARTY.values()) | {
     "click",
     "pandas",

@@ -7,6 +7,7 @@ from agentray import manifest
 from agentray.config import FilterConfig
 from agentray.data import filters
 from agentray.data.filtering import run
+from agentray.data.journal import entries
 from agentray.data.store import RunStore, read_run
 from agentray.errors import DataError
 from agentray.types import Reply, Turn
@@ -45,7 +46,7 @@ def test_a_task_quota_keeps_the_best():
 def test_the_stage_writes_what_it_kept_and_why_it_dropped_the_rest(tmp_path):
     with RunStore(tmp_path / "run") as store:
         for index in range(6):
-            store.append(trajectory(index, reward=index % 2))
+            store.commit(entries(trajectory(index, reward=index % 2)))
     summary = run(FilterConfig(runs=[tmp_path / "run"], out=tmp_path / "out"))
     assert (summary.read, summary.kept, dict(summary.rejected)) == (6, 3, {"low_reward": 3})
     assert len(read_run(tmp_path / "out").trajectories) == 3
@@ -57,7 +58,7 @@ def test_the_stage_writes_what_it_kept_and_why_it_dropped_the_rest(tmp_path):
 
 def test_keeping_nothing_is_an_error_with_the_reasons(tmp_path):
     with RunStore(tmp_path / "run") as store:
-        store.append(trajectory(0, reward=0.0))
+        store.commit(entries(trajectory(0, reward=0.0)))
     with pytest.raises(DataError, match="low_reward"):
         run(FilterConfig(runs=[tmp_path / "run"], out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()

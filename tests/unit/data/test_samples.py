@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 from fakes import CharTokenizer
 
-from agentray.data.samples import TemplateError, build, pieces, prove
+from agentray.data.samples import build, prove
 from agentray.errors import DataError
+from agentray.template import TemplateError, pieces
 from agentray.types import Message
 
 TALK = (

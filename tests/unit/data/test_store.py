@@ -1,6 +1,12 @@
+import errno
+import os
+from dataclasses import replace
+
+import pyarrow.parquet as pq
 import pytest
 from fakes import trajectory
 
+from agentray.data.journal import begun, ended, entries, turned
 from agentray.data.store import RunStore, read_run
 from agentray.errors import ResourceError, UsageError
 
@@ -9,8 +15,14 @@ def keys(directory):
     return [each.key for each in read_run(directory).trajectories]
 
 
+def store_some(store, *numbers):
+    for number in numbers:
+        store.commit(entries(trajectory(number)))
+
+
 def killed(store):
     """What the death of the process does: files are closed, nothing is finished."""
+    store._sealed()
     store._lock.close()
     if store._segment:
         store._segment.close()
@@ -18,45 +30,144 @@ def killed(store):
 
 def test_every_attempt_is_stored_once_over_several_shards(tmp_path):
     with RunStore(tmp_path, segment_rows=3) as store:
-        assert all(store.append(trajectory(index)) for index in range(8))
-        assert not store.append(trajectory(5))
+        store_some(store, *range(8), 5)
     assert sorted(keys(tmp_path)) == sorted(trajectory(index).key for index in range(8))
     assert len(list(tmp_path.glob("shard-*.parquet"))) == 3
     assert not list(tmp_path.glob("journal-*"))
 
 
+def test_what_is_read_is_what_was_written(tmp_path):
+    written = [trajectory(index, temperature=0.5) for index in range(5)]
+    with RunStore(tmp_path, segment_rows=2) as store:
+        for each in written:
+            store.commit(entries(each))
+        assert sorted(read_run(tmp_path).trajectories, key=lambda each: each.seed) == written
+    assert sorted(read_run(tmp_path).trajectories, key=lambda each: each.seed) == written
+
+
 def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path):
     store = RunStore(tmp_path, segment_rows=3)
-    for index in range(5):
-        store.append(trajectory(index))
+    store_some(store, *range(5))
     killed(store)
     assert len(keys(tmp_path)) == 5
     with RunStore(tmp_path, segment_rows=3) as again:
         assert len(again.finished) == 5
-        assert not again.append(trajectory(4))
-        assert again.append(trajectory(5))
+        store_some(again, 4, 5)
+    assert sorted(keys(tmp_path)) == sorted(trajectory(index).key for index in range(6))
+
+
+def test_attempts_that_still_run_are_carried_over_and_resumed(tmp_path):
+    running, made = trajectory(99), entries(trajectory(99))
+    store = RunStore(tmp_path, segment_rows=2)
+    store.commit(made[:2])
+    store_some(store, *range(5))
+    assert list(store.open) == [running.key]
+    killed(store)
+    with RunStore(tmp_path, segment_rows=2) as again:
+        assert again.open == {running.key: [each.line for each in made[:2]]}
+        assert running.key not in keys(tmp_path)
+        again.commit(made[2:])
+        assert not again.open
+    assert next(each for each in read_run(tmp_path).trajectories if each.key == running.key) == running
     assert len(keys(tmp_path)) == 6
+
+
+def test_an_attempt_that_begins_anew_keeps_only_its_last_turns(tmp_path):
+    made, key = trajectory(0), trajectory(0).key
+    with RunStore(tmp_path) as store:
+        store.commit([begun(made, 1), turned(key, 1, 0, made.turns[1])])
+        store.forget(key)
+        store.commit(entries(made, lease=2))
+    assert read_run(tmp_path).trajectories == [made]
+
+
+def test_a_failed_attempt_may_be_made_again_and_the_later_record_counts(tmp_path):
+    failed = trajectory(0, status="failed", reward=None, error="the endpoint was down", turns=())
+    with RunStore(tmp_path) as store:
+        store.commit(entries(failed))
+        store.commit(entries(trajectory(1)))
+    with RunStore(tmp_path) as store:
+        assert failed.key in store.finished
+    with RunStore(tmp_path, retry_failed=True) as store:
+        assert list(store.finished) == [trajectory(1).key]
+        store_some(store, 0)
+    assert {each.key: each.status for each in read_run(tmp_path).trajectories} == {
+        trajectory(0).key: "completed",
+        trajectory(1).key: "completed",
+    }
+    with RunStore(tmp_path) as store:
+        assert store.finished[failed.key] == "completed"
+        assert store.earlier["count", 0, 0] == ("completed", 1.0)
 
 
 def test_a_line_cut_short_is_not_an_attempt(tmp_path):
     store = RunStore(tmp_path)
-    store.append(trajectory(0))
-    store.append(trajectory(1))
+    store_some(store, 0, 1)
     killed(store)
     journal = next(tmp_path.glob("journal-*"))
     journal.write_bytes(journal.read_bytes()[:-20])
     with RunStore(tmp_path) as again:
         assert list(again.finished) == [trajectory(0).key]
+        assert list(again.open) == [trajectory(1).key]
+        again.commit([ended(trajectory(1), 2)])
+    assert len(keys(tmp_path)) == 2
+
+
+def test_a_damaged_line_costs_its_attempt_alone_and_is_counted(tmp_path):
+    store = RunStore(tmp_path)
+    store_some(store, 0, 1)
+    killed(store)
+    journal = next(tmp_path.glob("journal-*"))
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0], b"\xff{\n", *lines[2:]]))
+    with RunStore(tmp_path) as again:
+        assert list(again.finished) == [trajectory(1).key]
+        assert "unreadable lines" in again.set_aside[0]
+
+
+@pytest.mark.parametrize("failure", ["write", "fdatasync"])
+def test_a_full_disk_stores_all_of_a_commit_or_nothing(tmp_path, monkeypatch, failure):
+    real = getattr(os, failure)
+
+    def full(file, *rest):
+        if rest and len(rest[0]) > 10:
+            real(file, rest[0][:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with RunStore(tmp_path) as store:
+        store_some(store, 0)
+        monkeypatch.setattr(os, failure, full)
+        with pytest.raises(OSError, match="No space"):
+            store_some(store, 1)
+        assert trajectory(1).key not in store.finished
+        monkeypatch.undo()
+        store_some(store, 1, 2)
+    assert len(keys(tmp_path)) == 3
+
+
+def test_a_shard_that_cannot_be_written_leaves_its_segment_readable(tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with RunStore(tmp_path, segment_rows=2) as store:
+        monkeypatch.setattr(pq, "write_table", full)
+        store_some(store, *range(5))
+    assert len(keys(tmp_path)) == 5
+    monkeypatch.undo()
+    RunStore(tmp_path).close()
+    assert len(keys(tmp_path)) == 5 and not list(tmp_path.glob("journal-*"))
 
 
 def test_a_death_between_shard_and_journal_counts_nothing_twice(tmp_path):
     store = RunStore(tmp_path, segment_rows=2)
-    store.append(trajectory(0))
+    store_some(store, 0)
     journal = next(tmp_path.glob("journal-*"))
-    copy = journal.read_bytes()
-    store.append(trajectory(1))
+    store.commit(entries(trajectory(1))[:-1])
+    copy = journal.read_bytes() + entries(trajectory(1))[-1].line + b"\n"
+    store.commit(entries(trajectory(1))[-1:])
     killed(store)
     journal.write_bytes(copy)  # the shard was renamed into place, the journal not yet removed
+    assert len(keys(tmp_path)) == 2
     with RunStore(tmp_path) as again:
         assert len(again.finished) == 2
     assert len(keys(tmp_path)) == 2
@@ -64,23 +175,40 @@ def test_a_death_between_shard_and_journal_counts_nothing_twice(tmp_path):
 
 def test_a_corrupt_shard_is_set_aside_and_its_attempts_are_made_again(tmp_path):
     with RunStore(tmp_path, segment_rows=2) as store:
-        for index in range(4):
-            store.append(trajectory(index))
+        store_some(store, *range(4))
     (tmp_path / "shard-000000.parquet").write_bytes(b"PAR1 half a shard")
     assert len(read_run(tmp_path).trajectories) == 2
     assert "shard-000000.parquet" in read_run(tmp_path).set_aside[0]
     with RunStore(tmp_path, segment_rows=2) as again:
         assert len(again.finished) == 2
         assert "shard-000000.parquet" in again.set_aside[0]
-        for index in range(4):
-            again.append(trajectory(index))
+        store_some(again, *range(4))
     assert sorted(keys(tmp_path)) == sorted(trajectory(index).key for index in range(4))
     assert (tmp_path / "shard-000000.parquet.corrupt").exists()
 
 
-def test_a_second_writer_is_refused_with_the_first_ones_process(tmp_path):
-    with RunStore(tmp_path), pytest.raises(ResourceError, match="process"):
+def test_records_of_the_first_schema_are_still_read(tmp_path):
+    made = trajectory(0)
+    old = pq.ParquetFile
+    with RunStore(tmp_path) as store:
+        store.commit(entries(made))
+    path = next(tmp_path.glob("shard-*"))
+    rows = old(path).read().to_pylist()
+    for row in rows:
+        row["schema_version"] = 1
+        del row["temperature"]
+        for turn in row["turns"]:
+            del turn["state"], turn["prefix_kept"]
+    import pyarrow as pa
+
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    assert read_run(tmp_path).trajectories == [replace(made, temperature=None)]
+
+
+def test_a_second_writer_is_refused_with_the_first_ones_process_and_host(tmp_path):
+    with RunStore(tmp_path), pytest.raises(ResourceError) as caught:
         RunStore(tmp_path)
+    assert f"process {os.getpid()} on {os.uname().nodename}" in caught.value.why
     RunStore(tmp_path).close()
 
 

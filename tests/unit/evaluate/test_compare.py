@@ -6,6 +6,7 @@ from fakes import trajectory
 
 from agentray import manifest
 from agentray.config import ReportConfig
+from agentray.data.journal import entries
 from agentray.data.store import RunStore
 from agentray.errors import DataError
 from agentray.evaluate.compare import compare, run
@@ -47,7 +48,7 @@ def test_evaluations_of_other_tasks_are_refused():
 def stored(directory, made):
     with RunStore(directory) as store:
         for each in made:
-            store.append(each)
+            store.commit(entries(each))
     manifest.write(directory, manifest.Manifest("rollout", {}, {}, wall_s=1.5))
     return directory
 

@@ -1,16 +1,16 @@
 """The HTTP policy against a real aiohttp server on loopback."""
 
 import asyncio
-import logging
 
 import pytest
 from aiohttp import web
 
-from agentray.errors import PolicyError
+from agentray.errors import OverloadedError, PolicyError, UnavailableError
 from agentray.policy import http
 from agentray.policy.http import HttpPolicy
 from agentray.types import Message, Sampling, Usage
 
+TRANSIENT = (408, 409, 425, 500, 502, 504)
 TALK = (Message("user", "hello"),)
 GOOD = {
     "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}],
@@ -18,20 +18,30 @@ GOOD = {
 }
 
 
-def ask(answers, *, models=("m",), key=None, model=None, times=1):
-    """Ask a server that gives `answers` (status, body) in turn; returns the replies and what it was sent."""
+def ask(answers, *, models=("m",), key=None, model=None, tries=1, listing=None, timeout_s=5.0):
+    """Ask a server that gives `answers` (status, body) in turn; returns the last reply and what it was sent.
+
+    A body of None is never sent; bytes are what is sent instead of an HTTP answer, before hanging up.
+    """
     seen = []
 
     async def complete(request):
         seen.append((request.headers.get("Authorization"), await request.json()))
         status, body = answers[min(len(seen), len(answers)) - 1]
-        return (
-            web.json_response(body, status=status)
-            if isinstance(body, dict)
-            else web.Response(text=body, status=status)
-        )
+        if body is None:
+            await asyncio.sleep(60)
+        if isinstance(body, bytes):
+            request.transport.write(body)
+            request.transport.close()
+        headers = {"Location": "/login", "Retry-After": "7"}
+        if isinstance(body, dict):
+            return web.json_response(body, status=status, headers=headers)
+        return web.Response(text=str(body), status=status, headers=headers)
 
     async def listed(request):
+        if listing:
+            status, body = listing.pop(0)
+            return web.Response(text=body, status=status)
         if key and request.headers.get("Authorization") != f"Bearer {key}":
             return web.Response(status=401)
         return web.json_response({"data": [{"id": each} for each in models]})
@@ -40,20 +50,30 @@ def ask(answers, *, models=("m",), key=None, model=None, times=1):
         app = web.Application()
         app.router.add_post("/v1/chat/completions", complete)
         app.router.add_get("/v1/models", listed)
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
-        policy = HttpPolicy(f"http://127.0.0.1:{port}/v1", model, timeout_s=5)
+        policy = HttpPolicy(f"http://127.0.0.1:{port}/v1", model, timeout_s=timeout_s)
         try:
             await policy.ready()
-            return [await policy.act(TALK, Sampling(seed=7)) for _ in range(times)]
+            for left in reversed(range(tries)):
+                try:
+                    return await policy.act(TALK, Sampling(seed=7))
+                except UnavailableError:
+                    if not left:
+                        raise
         finally:
             await policy.close()
             await runner.cleanup()
 
     return asyncio.run(talk()), seen
+
+
+def completion(message, reason="stop", **fields):
+    """A body with one choice."""
+    return {"choices": [{"message": message, "finish_reason": reason}], **fields}
 
 
 @pytest.fixture(autouse=True)
@@ -63,24 +83,80 @@ def no_pauses(monkeypatch):
 
 
 def test_a_chat_completion_becomes_a_reply():
-    (reply,), seen = ask([(200, GOOD)])
+    reply, seen = ask([(200, GOOD)])
     assert (reply.text, reply.usage, reply.finish_reason) == ("hi", Usage(3, 1), "stop")
     sent = seen[0][1]
     assert sent["model"] == "m" and sent["seed"] == 7 and sent["temperature"] == 0.0
     assert sent["messages"] == [{"role": "user", "content": "hello"}]
 
 
-def test_transient_failures_are_retried(caplog):
-    with caplog.at_level(logging.WARNING):
-        (reply,), seen = ask([(429, "slow down"), (500, "oops"), (200, "no json"), (200, GOOD)])
-    assert reply.text == "hi" and len(seen) == 4
-    assert "status 429" in caplog.text
+@pytest.mark.parametrize(
+    ("body", "text", "reason", "usage"),
+    [
+        (completion({"content": None}), "", "stop", None),
+        (completion({}), "", "stop", None),
+        (completion({"content": "a"}, "length", usage=None), "a", "length", None),
+        (completion({"content": "a"}, "content_filter", usage={"prompt_tokens": None}), "a", "stop", None),
+        (completion({"content": "é\ud800"}), "é?", "stop", None),
+    ],
+)
+def test_what_is_missing_is_unknown(body, text, reason, usage):
+    reply, _ = ask([(200, body)])
+    assert (reply.text, reply.finish_reason, reply.usage) == (text, reason, usage)
 
 
-def test_retries_end():
-    with pytest.raises(PolicyError, match="does not answer") as caught:
-        ask([(503, "down")])
-    assert "status 503" in caught.value.why
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(429, OverloadedError), (503, OverloadedError), *((each, UnavailableError) for each in TRANSIENT)],
+)
+def test_a_failure_that_may_pass_is_one_try(status, error):
+    with pytest.raises(error, match=f"status {status}") as caught:
+        ask([(status, "later"), (200, GOOD)])
+    assert isinstance(caught.value, OverloadedError) == (error is OverloadedError)
+    if error is OverloadedError:
+        assert caught.value.retry_after_s == 7.0
+    reply, seen = ask([(status, "later"), (200, GOOD)], tries=2)
+    assert reply.text == "hi" and len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>upstream is restarting</html>",
+        "",
+        "[]",
+        "[" * 100_000,
+        '{"choices": [{"message": {"content": "h',
+        {"hello": "world"},
+        {"choices": []},
+        {"choices": [None]},
+        {"choices": [{"text": "hi"}]},
+        completion({"content": 7}),
+        completion({}, None),
+    ],
+)
+def test_garbage_may_pass(body):
+    with pytest.raises(UnavailableError, match="sent garbage"):
+        ask([(200, body)])
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n" + b'{"choices": [', b"\x00\x01 what"]
+)
+def test_a_broken_connection_may_pass(raw):
+    with pytest.raises(UnavailableError, match="does not answer"):
+        ask([(200, raw)])
+
+
+def test_no_answer_in_time_is_an_overload():
+    with pytest.raises(OverloadedError, match="did not answer in time"):
+        ask([(200, None)], timeout_s=0.2)
+
+
+def test_an_answer_has_a_bounded_size(monkeypatch):
+    monkeypatch.setattr(http, "_MAX_ANSWER_BYTES", 1000)
+    with pytest.raises(UnavailableError, match="more than 1000 bytes"):
+        ask([(200, "x" * 1001)])
 
 
 @pytest.mark.parametrize(
@@ -88,24 +164,48 @@ def test_retries_end():
     [
         (401, "who are you", "refuses the API key"),
         (404, "no such model", "refuses the request"),
+        (302, "moved", r"refuses the request(.|\n)*/login"),
         (400, "This model's maximum context length is 2048 tokens", "context limit"),
     ],
 )
-def test_a_refusal_is_one_clear_error_without_retries(status, body, what):
-    with pytest.raises(PolicyError, match=what):
+def test_a_refusal_is_one_clear_error(status, body, what):
+    with pytest.raises(PolicyError, match=what) as caught:
         ask([(status, body), (200, GOOD)])
-
-
-def test_an_answer_that_is_no_completion_is_an_error():
-    with pytest.raises(PolicyError, match="no chat completion"):
-        ask([(200, {"hello": "world"})])
+    assert not isinstance(caught.value, UnavailableError)
 
 
 def test_an_endpoint_without_models_or_without_this_model_is_refused_before_any_call():
     with pytest.raises(PolicyError, match="no OpenAI-compatible endpoint"):
         ask([(200, GOOD)], models=())
-    with pytest.raises(PolicyError, match="does not serve 'mm'"):
+    with pytest.raises(PolicyError, match=r"does not serve 'mm'(.|\n)*accepted: m"):
         ask([(200, GOOD)], model="mm")
+
+
+def test_ready_asks_again_for_what_may_pass(caplog):
+    reply, _ = ask([(200, GOOD)], listing=[(503, "starting"), (200, "<html>")])
+    assert reply.text == "hi"
+    assert "status 503" in caplog.text
+
+
+def test_ready_ends_with_a_clear_error():
+    with pytest.raises(PolicyError, match=r"does not answer(.|\n)*status 503") as caught:
+        ask([(200, GOOD)], listing=[(503, "starting")] * 10)
+    assert isinstance(caught.value, UnavailableError)  # a router goes on with its other endpoints
+    with pytest.raises(PolicyError, match="no OpenAI-compatible endpoint"):
+        ask([(200, GOOD)], listing=[(200, "<html>welcome</html>")] * 10)
+    with pytest.raises(PolicyError, match="does not answer"):
+        asyncio.run(HttpPolicy("http://127.0.0.1:9/v1").ready())
+
+
+def test_the_first_call_connects_where_nobody_waited_until_it_is_ready():
+    with pytest.raises(UnavailableError, match="does not answer") as caught:
+        asyncio.run(HttpPolicy("http://127.0.0.1:9/v1").act(TALK, Sampling()))
+    assert not isinstance(caught.value, PolicyError)
+
+
+def test_an_address_that_is_none_is_refused():
+    with pytest.raises(PolicyError, match="is no URL"):
+        asyncio.run(HttpPolicy("nowhere").ready())
 
 
 def test_the_key_comes_from_the_environment(monkeypatch):

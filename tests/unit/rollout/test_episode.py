@@ -1,61 +1,91 @@
 import asyncio
-import time
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from fakes import ScriptedPolicy
 
+from agentray.data.journal import Assembler
+from agentray.data.records import from_row
 from agentray.env.count import Count, CountGame
 from agentray.errors import PolicyError
-from agentray.rollout.episode import Attempt, Episode, Limits
-from agentray.types import Reply, Sampling
+from agentray.rollout.episode import Episode
+from agentray.rollout.hosting import Host
+from agentray.rollout.orders import Attempt, Order
+from agentray.types import EnvSpec, Reply, Sampling
 
 FIRST = next(t for t in Count().tasks("train") if t.data["goal"] - t.data["start"] == 2)
+ATTEMPT = Attempt("count", FIRST, 0, 5, "scripted", 0.5)
 
 
-def play(policy, environment=None, **limits):
-    environment = environment or Count()
-    attempt = Attempt("count", FIRST, 0, 5, "scripted")
-    limits = Limits(**({"turn_timeout_s": 5.0, "episode_timeout_s": 5.0} | limits))
-    with ThreadPoolExecutor(2) as executor:
-        episode = Episode(attempt, environment, policy, Sampling(), limits, executor)
-        return asyncio.run(episode.run())
+class Journal:
+    """Keeps what an episode writes."""
+
+    def __init__(self):
+        self.entries = []
+
+    def write(self, entry):
+        self.entries.append(entry)
+
+    async def durable(self):
+        pass
 
 
-def numbers(task, *offsets):
-    return [f"Action: {task.data['start'] + offset}" for offset in offsets]
+def play(policy, environment=None, *, timeout_s=5.0, recorded=()):
+    """The outcome, the trajectory that its journal lines make, and the journal."""
+
+    async def run():
+        host = Host(EnvSpec("count", "agentray.env.count:Count"), environment or Count())
+        journal = Journal()
+        order = Order(ATTEMPT, 1, tuple(recorded))
+        outcome = await Episode(order, host, policy, Sampling(max_tokens=7), timeout_s, journal).run()
+        await host.close()
+        return outcome, journal.entries
+
+    outcome, entries = asyncio.run(run())
+    assembler, rows = Assembler(), []
+    for line in [*recorded, *(entry.line for entry in entries), outcome.end.line]:
+        rows.append(assembler.add(line))
+    made = from_row(rows[-1]) if rows[-1] else None
+    return outcome, made, entries
+
+
+def numbers(*offsets):
+    return [f"Action: {FIRST.data['start'] + offset}" for offset in offsets]
 
 
 def test_a_won_game_is_completed_with_its_reward_and_turns():
-    policy = ScriptedPolicy(*numbers(FIRST, 1, 2))
-    made = play(policy)
+    policy = ScriptedPolicy(*numbers(1, 2))
+    outcome, made, entries = play(policy)
     assert (made.status, made.reward, len(made.turns)) == ("completed", 1.0, 2)
     assert made.turns[-1].observation == ""
     assert [each.role for each in policy.seen[1]] == ["user", "assistant", "user", "assistant", "user"]
     assert made.task == FIRST and made.seed == 5 and made.key == f"count:{FIRST.id}#0@scripted"
+    assert made.temperature == 0.5
+    assert [entry.kind for entry in entries] == ["begin", "turn", "turn"]
+    assert (outcome.reward, outcome.num_turns, outcome.fault) == (1.0, 2, None)
 
 
 def test_a_lost_game_is_completed_with_reward_0():
-    made = play(ScriptedPolicy("Action: 0"))
+    _, made, _ = play(ScriptedPolicy("Action: 0"))
     assert (made.status, made.reward) == ("completed", 0.0)
 
 
 def test_max_turns_truncates_but_keeps_the_turns():
     limited = Count()
     limited.max_turns = 1
-    made = play(ScriptedPolicy(*numbers(FIRST, 1)), limited)
+    _, made, _ = play(ScriptedPolicy(*numbers(1)), limited)
     assert (made.status, made.reward, len(made.turns), made.error) == ("truncated", 0.0, 1, "1 turns")
 
 
 def test_a_policy_that_cannot_answer_is_a_failure_not_a_zero():
-    made = play(ScriptedPolicy(*numbers(FIRST, 1)))
+    outcome, made, _ = play(ScriptedPolicy(*numbers(1)))
     assert (made.status, made.reward, len(made.turns)) == ("failed", None, 1)
-    assert "no reply is left" in made.error
+    assert "no reply is left" in made.error and outcome.fault == "refused"
 
 
 def test_a_full_context_truncates():
     full = PolicyError("context limit: 3000 tokens", "2048 fit", "raise it")
-    made = play(ScriptedPolicy(*numbers(FIRST, 1), full))
+    _, made, _ = play(ScriptedPolicy(*numbers(1), full))
     assert (made.status, made.reward, len(made.turns)) == ("truncated", 0.0, 1)
 
 
@@ -65,12 +95,10 @@ class Slow(ScriptedPolicy):
         return Reply("")
 
 
-@pytest.mark.parametrize("limit", ["turn_timeout_s", "episode_timeout_s"])
-def test_no_wait_is_longer_than_its_deadline(limit):
-    started = time.monotonic()
-    made = play(Slow(), **{limit: 0.05})
+def test_no_wait_is_longer_than_the_episodes_deadline():
+    outcome, made, _ = play(Slow(), timeout_s=0.05)
     assert made.status == "failed" and made.reward is None
-    assert time.monotonic() - started < 30
+    assert "longer than 0.05 s" in made.error and outcome.fault == "policy"
 
 
 class BrokenGame(CountGame):
@@ -93,6 +121,49 @@ class BrokenGame(CountGame):
 def test_a_broken_environment_is_a_failure_with_its_cause(where):
     environment = Count()
     environment.make = lambda: BrokenGame(where)
-    made = play(ScriptedPolicy(*numbers(FIRST, 1, 2)), environment)
-    assert (made.status, made.reward) == ("failed", None)
-    assert made.error.startswith("OSError")
+    outcome, _, _ = play(ScriptedPolicy(*numbers(1, 2)), environment)
+    assert (outcome.status, outcome.reward, outcome.fault) == ("failed", None, "environment")
+    assert outcome.error.startswith("OSError")
+
+
+def test_an_interrupted_game_goes_on_after_its_recorded_turns():
+    _, whole, entries = play(ScriptedPolicy(*numbers(1, 2)))
+    policy = ScriptedPolicy(*numbers(2))
+    outcome, made, _ = play(policy, recorded=[entry.line for entry in entries[:2]])
+    assert replace(made, duration_s=0.0, turns=()) == replace(whole, duration_s=0.0, turns=())
+    assert [turn.state for turn in made.turns] == [turn.state for turn in whole.turns]
+    assert (outcome.replayed, outcome.mismatch, len(policy.seen)) == (1, None, 1)
+    assert [message.content for message in policy.seen[0]][-2:] == [
+        whole.turns[0].reply.text,
+        whole.turns[0].observation,
+    ]
+
+
+def test_a_game_that_ended_before_it_was_reported_asks_nothing():
+    _, whole, entries = play(ScriptedPolicy(*numbers(1, 2)))
+    policy = ScriptedPolicy()
+    outcome, made, written = play(policy, recorded=[entry.line for entry in entries])
+    assert (made.status, made.reward, made.turns) == ("completed", 1.0, whole.turns)
+    assert policy.seen == [] and written == [] and outcome.replayed == 2
+
+
+def test_a_recorded_state_that_does_not_come_again_starts_the_game_anew():
+    _, _, entries = play(ScriptedPolicy(*numbers(1, 2)))
+    lines = [entry.line for entry in entries[:2]]
+    lines[1] = lines[1].replace(b'"state": "', b'"state": "0')
+    outcome, made, written = play(ScriptedPolicy(*numbers(1, 2)), recorded=lines)
+    assert (made.status, len(made.turns), outcome.replayed) == ("completed", 2, 0)
+    assert outcome.mismatch == "the state after turn 1 differs"
+    assert [entry.kind for entry in written] == ["begin", "turn", "turn"]
+
+
+def test_sampled_ids_go_back_to_the_policy_with_the_reply():
+    class Sampling2(ScriptedPolicy):
+        async def act(self, messages, sampling):
+            assert (sampling.seed, sampling.temperature, sampling.max_tokens) == (5, 0.5, 7)
+            reply = await super().act(messages, sampling)
+            return replace(reply, token_ids=(1, 2, 3))
+
+    policy = Sampling2(*numbers(1, 2))
+    play(policy)
+    assert policy.seen[1][-2].token_ids == (1, 2, 3)

@@ -1,0 +1,32 @@
+"""`agentray runs`: what run directories say of themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentray.cli import console
+
+runs = typer.Typer(help="Rollout directories.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@runs.callback()
+def _group() -> None:
+    """Rollout directories."""
+
+
+@runs.command("show")
+def show_(
+    directory: Annotated[Path, typer.Argument(help="A rollout's --out.")],
+    most: Annotated[int, typer.Option(help="Most running and failed attempts to name.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Count what a run has done; works while it goes on."""
+    from agentray.data.runs import read_plan, show
+    from agentray.env import build, resolve
+
+    plan = read_plan(directory)
+    thresholds = {env: build(resolve(env, plan["env"].get(env))).reward_threshold for env in plan["envs"]}
+    console.show(show(directory, thresholds, most=most), as_json=as_json)

@@ -1,0 +1,201 @@
+"""What a run directory says of itself, while the run goes on or after it.
+
+agentray runs show runs/rollout
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from agentray.data.journal import Assembler, read_lines
+from agentray.data.store import consistent, owner, segments, shards
+from agentray.errors import UsageError
+
+PLAN = "plan.json"
+"""File in which a rollout says what it will make."""
+_COLUMNS = ["key", "status", "env", "task_id", "sample", "reward", "error"]
+
+
+@dataclass(frozen=True)
+class Running:
+    """An attempt that has begun and not ended."""
+
+    key: str
+    num_turns: int
+    age_s: float
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Counts of a run: `planned == completed + truncated + failed + running + waiting`."""
+
+    out: str
+    owner: str | None
+    """The process that has the run open; None when none has."""
+    planned: int
+    completed: int
+    truncated: int
+    failed: int
+    running: int
+    """Begun and not ended; interrupted, when no process has the run open."""
+    waiting: int
+    kept: int
+    """Attempts with at least their environment's reward threshold."""
+    mean_reward: Mapping[str, float | None]
+    """By environment, over attempts that were scored."""
+    pass_at: Mapping[str, float]
+    """Chance that at least one of k attempts at a task is kept, where tasks have several scored attempts."""
+    best_of: Mapping[str, float]
+    """Mean over tasks of the best reward among their first n attempts."""
+    slowest: Sequence[Running]
+    """What has been running longest."""
+    failures: Mapping[str, str]
+    """Why attempts failed, by key."""
+    set_aside: Sequence[str]
+    """Files and lines that cannot be read."""
+
+
+def show(directory: Path, thresholds: Mapping[str, float], *, most: int = 5) -> RunStatus:
+    """Count what a run has done.
+
+    Args:
+        directory: Run directory.
+        thresholds: Reward from which an attempt is kept, by environment.
+        most: Most running and failed attempts to name.
+
+    Raises:
+        UsageError: The directory is no rollout's.
+    """
+    planned = read_plan(directory)["planned"]
+    rows, assembler, set_aside = consistent(lambda: _read(directory))
+    statuses = Counter(row["status"] for row in rows.values())
+    scored = [row for row in rows.values() if row["reward"] is not None]
+    running = sorted(map(_running, assembler.open.values()), key=lambda each: -each.age_s)
+    tasks: dict[tuple[str, str], list[tuple[int, float, bool]]] = defaultdict(list)
+    rewards: dict[str, list[float]] = {env: [] for env in thresholds}
+    for row in scored:
+        kept = row["reward"] >= thresholds[row["env"]]
+        tasks[row["env"], row["task_id"]].append((row["sample"], row["reward"], kept))
+        rewards[row["env"]].append(row["reward"])
+    failures = ((key, row["error"]) for key, row in rows.items() if row["status"] == "failed")
+    return RunStatus(
+        out=str(directory),
+        owner=owner(directory),
+        planned=max(planned, len(rows) + len(running)),
+        completed=statuses["completed"],
+        truncated=statuses["truncated"],
+        failed=statuses["failed"],
+        running=len(running),
+        waiting=max(0, planned - len(rows) - len(running)),
+        kept=sum(kept for attempts in tasks.values() for _, _, kept in attempts),
+        mean_reward={env: sum(each) / len(each) if each else None for env, each in rewards.items()},
+        pass_at=_pass_at(tasks.values()),
+        best_of=_best_of(tasks.values()),
+        slowest=running[:most],
+        failures=dict(islice(failures, most)),
+        set_aside=set_aside,
+    )
+
+
+def read_plan(directory: Path) -> dict[str, Any]:
+    """What a rollout said it would make.
+
+    Raises:
+        UsageError: The directory is no rollout's.
+    """
+    try:
+        plan: dict[str, Any] = json.loads((directory / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{str(directory)!r} is no rollout", f"it has no readable {PLAN}", "give a rollout's --out"
+        ) from error
+    return plan
+
+
+def pass_at_k(correct: int, total: int, k: int) -> float:
+    """Unbiased chance that at least one of `k` attempts passes.
+
+    Args:
+        correct: Attempts that passed, `0 <= correct <= total`.
+        total: Attempts made at this task.
+        k: Attempts allowed, `1 <= k <= total`.
+
+    Returns:
+        A probability in [0, 1].
+
+    Raises:
+        ValueError: An argument is outside the ranges above.
+
+    Source: Chen et al. 2021, arXiv:2107.03374, equation 1.
+    """
+    if not (0 <= correct <= total and 1 <= k <= total):
+        raise ValueError(f"correct {correct}, total {total}, k {k}")
+    return 1.0 - math.comb(total - correct, k) / math.comb(total, k)
+
+
+def _pass_at(tasks: Iterable[Sequence[tuple[int, float, bool]]]) -> dict[str, float]:
+    """pass@k for k = 1, 2, 4, ... up to the attempts that every task has."""
+    counted = [(sum(kept for _, _, kept in attempts), len(attempts)) for attempts in tasks]
+    least = min((total for _, total in counted), default=0)
+    return {
+        str(k): sum(pass_at_k(correct, total, k) for correct, total in counted) / len(counted)
+        for k in _powers(least)
+    }
+
+
+def _best_of(tasks: Iterable[Sequence[tuple[int, float, bool]]]) -> dict[str, float]:
+    """Mean best reward among the first n attempts, n = 1, 2, 4, ... up to those that every task has."""
+    ordered = [[reward for _, reward, _ in sorted(attempts)] for attempts in tasks]
+    least = min(map(len, ordered), default=0)
+    return {str(n): sum(max(each[:n]) for each in ordered) / len(ordered) for n in _powers(least)}
+
+
+def _powers(least: int) -> list[int]:
+    return [2**i for i in range(least.bit_length())] if least > 1 else []
+
+
+def _read(directory: Path) -> tuple[dict[str, dict[str, Any]], Assembler, list[str]]:
+    """Outcomes by key, what is still open, and what cannot be read."""
+    rows: dict[str, dict[str, Any]] = {}
+    set_aside = [path.name for path in sorted(directory.glob("*.corrupt"))]
+
+    def learn(found: Iterable[dict[str, Any]]) -> None:
+        for row in found:
+            if rows.get(row["key"], row)["status"] == "failed" or row["key"] not in rows:
+                rows[row["key"]] = {name: row[name] for name in _COLUMNS}
+
+    finished, journal = shards(directory), segments(directory)
+    for shard in finished:
+        try:
+            learn(pq.read_table(shard, columns=_COLUMNS).to_pylist())
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:
+            set_aside.append(f"{shard.name}: {error}")
+    assembler = Assembler()
+    for segment in journal:
+        learn(row for row in map(assembler.add, read_lines(segment)) if row is not None)
+    for key in set(rows) & set(assembler.open):
+        if rows[key]["status"] != "failed":
+            del assembler.open[key]
+        else:
+            del rows[key]
+    if assembler.unreadable:
+        set_aside.append(f"journal: {assembler.unreadable} lines")
+    return rows, assembler, set_aside
+
+
+def _running(lines: Sequence[bytes]) -> Running:
+    first = json.loads(lines[0])
+    return Running(first["key"], len(lines) - 1, max(0.0, time.time() - first["at"]))

@@ -1,0 +1,332 @@
+"""One policy made of several endpoints: spreads the load, tries again, and goes round what is broken.
+
+All turns of an episode, and all attempts at a task, begin with the same prompt. They go to the same endpoint,
+where the prompt is cached, unless it has too much to do: rendezvous hashing with bounded loads.
+
+Sources: Thaler and Ravishankar 1998, IEEE/ACM ToN 6(1); Mirrokni et al. 2018, arXiv:1608.01350.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from agentray.errors import OverloadedError, PolicyError, UnavailableError
+from agentray.policy.base import Policy
+from agentray.policy.limiter import Limiter
+from agentray.types import Message, Reply, Sampling
+
+_RETRIES = 6
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 8.0
+_BREAK_AFTER = 8
+"""Failures in a row after which an endpoint rests, if they are as many as its requests in flight: with many,
+failures arrive in bursts before replies that take their time."""
+_FIRST_REST_S = 2.0
+_LONGEST_REST_S = 30.0
+_CROWDED = 1.25
+"""Load of an endpoint, relative to its fair share, from which others are preferred."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStats:
+    """How an endpoint is doing; counts are since the start."""
+
+    name: str
+    in_flight: int
+    limit: int
+    """How many requests it may get at once now."""
+    calls: int
+    """Requests sent, retries included."""
+    retries: int
+    """Requests that repeated a failed one, here or elsewhere."""
+    overloads: int
+    """Requests that it had no capacity for, or did not answer in time."""
+    failures: int
+    """Requests that failed otherwise and were worth a retry."""
+
+
+class Router:
+    """Asks one of several equal endpoints, and asks again when that fails.
+
+    Args:
+        endpoints: Policies by name.
+        in_flight: Most requests at once per endpoint.
+        request_timeout_s: Longest wait for one answer.
+        adaptive: Whether to find out how many requests an endpoint takes; an engine that batches by itself
+            gets all `in_flight`.
+    """
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Policy],
+        *,
+        in_flight: int,
+        request_timeout_s: float,
+        adaptive: bool = True,
+    ) -> None:
+        self._endpoints = [
+            _Endpoint(name, policy, _limiter(in_flight, adaptive)) for name, policy in endpoints.items()
+        ]
+        self._timeout_s = request_timeout_s
+
+    async def ready(self) -> None:
+        """Wait until every endpoint can act or is known not to; one is enough.
+
+        Raises:
+            PolicyError: An endpoint never will, or none can.
+        """
+        checks = [asyncio.create_task(each.check()) for each in self._endpoints]
+        try:
+            failures = await asyncio.gather(*checks)
+        finally:
+            for check in checks:
+                check.cancel()
+            await asyncio.gather(*checks, return_exceptions=True)
+        first = failures[0]
+        if first is not None and None not in failures:
+            if isinstance(first, PolicyError):
+                raise first
+            raise PolicyError(first.what, first.why, first.fix) from first
+        for endpoint, failure in zip(self._endpoints, failures, strict=True):
+            if failure is not None:
+                endpoint.break_off(f"{failure.what}: {failure.why}")
+
+    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+        """The reply of the endpoint that knows the prompt, or of another when that one cannot.
+
+        Raises:
+            PolicyError: An endpoint refuses.
+            UnavailableError: No endpoint answered, in a bounded number of tries.
+        """
+        key = _prompt_key(messages) if len(self._endpoints) > 1 else b""
+        tried: list[_Endpoint] = []
+        failure: UnavailableError | None = None
+        endpoint = self._endpoints[0]
+        for attempt in range(_RETRIES + 1):
+            endpoint = self._choose(key, tried)
+            if not await endpoint.enter():
+                continue
+            endpoint.retries += bool(tried)
+            tried.append(endpoint)
+            try:
+                return await endpoint.ask(messages, sampling, self._timeout_s)
+            except UnavailableError as error:
+                failure = error
+            if attempt < _RETRIES:
+                await _pause(endpoint.name, len(tried), failure)
+        why = "it rests after failures in a row, and does not recover"
+        if failure is not None:
+            why = f"{len(tried)} tries; the last one: {failure.what}: {failure.why}"
+        raise UnavailableError(
+            f"{endpoint.name} does not answer", why, "check that it runs and is not overloaded"
+        ) from failure
+
+    async def close(self) -> None:
+        """Close all endpoints."""
+        closing = (each.policy.close() for each in self._endpoints)
+        for result in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(result, Exception):
+                _log.warning("an endpoint did not close: %r", result)
+
+    def stats(self) -> tuple[EndpointStats, ...]:
+        """How each endpoint is doing."""
+        return tuple(each.stats() for each in self._endpoints)
+
+    def _choose(self, key: bytes, tried: Sequence[_Endpoint]) -> _Endpoint:
+        """Best: not resting, not tried before, not crowded, highest in the order that the prompt decides."""
+        if len(self._endpoints) == 1:
+            return self._endpoints[0]
+        now = time.monotonic()
+        awake = [each for each in self._endpoints if each.resting_until_s <= now]
+        if not awake:
+            return min(self._endpoints, key=lambda each: each.resting_until_s)
+        fair = _CROWDED * sum(each.load for each in awake) / sum(each.limiter.limit for each in awake)
+        return min(
+            awake,
+            key=lambda each: (
+                tried.count(each),
+                each.load > fair * each.limiter.limit + 1,
+                blake2b(key, digest_size=8, salt=each.salt).digest(),
+            ),
+        )
+
+
+class _Endpoint:
+    """A policy with its limiter, its circuit breaker and its counts."""
+
+    def __init__(self, name: str, policy: Policy, limiter: Limiter) -> None:
+        self.name, self.policy, self.limiter = name, policy, limiter
+        self.salt = blake2b(name.encode(), digest_size=blake2b.SALT_SIZE).digest()
+        self.load = 0  # requests in flight or waiting for a slot
+        self.calls = self.retries = self.overloads = self.failures = 0
+        self.resting_until_s = 0.0
+        self._failed_in_row = 0
+        self._broken_at_s: float | None = None
+        self._rest_s = _FIRST_REST_S
+        self._answered = asyncio.Event()
+
+    async def check(self) -> UnavailableError | None:
+        """Wait until it can act; what is in the way, where that may pass."""
+        try:
+            await self.policy.ready()
+        except (UnavailableError, OSError) as error:
+            return _unavailable(self.name, error)
+        return None
+
+    async def enter(self) -> bool:
+        """Wait for a slot; False, and no slot, when it turns out that it should not be asked now."""
+        if self._resting and not await self._rested():
+            return False
+        probe = self._broken_at_s is not None
+        if probe:
+            self._rest(self._rest_s)  # for all but this request, which finds out whether it works again
+        self.load += 1
+        try:
+            await self.limiter.acquire()
+        except asyncio.CancelledError:
+            self.load -= 1
+            raise
+        if self._resting and not probe:  # since this request began to wait
+            self._leave(None)
+            return False
+        return True
+
+    async def ask(self, messages: Sequence[Message], sampling: Sampling, timeout_s: float) -> Reply:
+        """One try, after `enter`.
+
+        Raises:
+            PolicyError: It refuses.
+            UnavailableError: It failed in a way that may pass.
+        """
+        self.calls += 1
+        started = time.monotonic()
+        latency_s: float | None = None
+        overloaded = False
+        try:
+            async with asyncio.timeout(timeout_s):
+                reply = await self.policy.act(messages, sampling)
+            latency_s = time.monotonic() - started
+            self._answer()
+            return reply
+        except PolicyError:
+            self._answer()
+            raise
+        except (UnavailableError, OSError) as error:
+            failure = _unavailable(self.name, error)
+            overloaded = isinstance(failure, OverloadedError)
+            latency_s = time.monotonic() - started if overloaded else None
+            self._fail(failure, started)
+            if failure is error:
+                raise
+            raise failure from error
+        finally:
+            self._leave(latency_s, overloaded)
+
+    def break_off(self, why: str) -> None:
+        """Rest after failures; then one request at a time may try, until one succeeds."""
+        self._broken_at_s = time.monotonic()
+        self._rest(self._rest_s)
+        _log.warning("%s rests for %g s: %s", self.name, self._rest_s, why)
+
+    def stats(self) -> EndpointStats:
+        """How it is doing."""
+        return EndpointStats(
+            name=self.name,
+            in_flight=self.limiter.in_flight,
+            limit=self.limiter.limit,
+            calls=self.calls,
+            retries=self.retries,
+            overloads=self.overloads,
+            failures=self.failures,
+        )
+
+    @property
+    def _resting(self) -> bool:
+        """Whether it should not be asked now."""
+        return self.resting_until_s > 0 and time.monotonic() < self.resting_until_s
+
+    async def _rested(self) -> bool:
+        """Wait, but not for ever, until it answers again or its rest is over; whether it may be asked now."""
+        deadline_s = time.monotonic() + _LONGEST_REST_S
+        while self._resting and time.monotonic() < deadline_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(self.resting_until_s, deadline_s) - time.monotonic()):
+                    await self._answered.wait()
+        return not self._resting
+
+    def _rest(self, seconds: float) -> None:
+        """Ask to be left alone for a while."""
+        self.resting_until_s = max(self.resting_until_s, time.monotonic() + seconds)
+        self._answered.clear()
+
+    def _leave(self, latency_s: float | None, overloaded: bool = False) -> None:
+        self.load -= 1
+        self.limiter.release(latency_s, overloaded=overloaded)
+
+    def _answer(self) -> None:
+        """It works."""
+        self._failed_in_row = 0
+        if self._broken_at_s is not None:
+            self._broken_at_s = None
+            self._rest_s = _FIRST_REST_S
+            self.resting_until_s = 0.0
+            self._answered.set()
+
+    def _fail(self, failure: UnavailableError, started_s: float) -> None:
+        """Count a failure; too many in a row, or one of the request that tries it out, break it off."""
+        if isinstance(failure, OverloadedError):
+            self.overloads += 1
+        else:
+            self.failures += 1
+        self._failed_in_row += 1
+        retry_after_s: float = getattr(failure, "retry_after_s", 0.0)
+        if retry_after_s > 0:
+            self._rest(min(retry_after_s, _LONGEST_REST_S))
+        if self._broken_at_s is not None:
+            if started_s <= self._broken_at_s:  # sent before
+                return
+            self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S)
+        elif self._failed_in_row < max(_BREAK_AFTER, self.limiter.in_flight):
+            return
+        self.break_off(f"{self._failed_in_row} failures in a row, the last: {failure.what}: {failure.why}")
+
+
+def _limiter(in_flight: int, adaptive: bool) -> Limiter:
+    return Limiter(in_flight) if adaptive else Limiter(in_flight, in_flight, adaptive=False)
+
+
+def _prompt_key(messages: Sequence[Message]) -> bytes:
+    """Hash of what precedes the first reply; equal in all processes."""
+    digest = blake2b(digest_size=16)
+    for message in messages:
+        if message.loss:
+            break
+        digest.update(message.content.encode("utf-8", "surrogatepass"))
+        digest.update(b"\0")
+    return digest.digest()
+
+
+async def _pause(name: str, tries: int, failure: UnavailableError) -> None:
+    """Wait before the next try: longer each time, and not in step with other requests."""
+    seconds = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (tries - 1)) * random.uniform(0.5, 1.5)
+    _log.info("%s: %s: %s; try %d in %.1f s", name, failure.what, failure.why, tries + 1, seconds)
+    await asyncio.sleep(seconds)
+
+
+def _unavailable(name: str, error: UnavailableError | OSError) -> UnavailableError:
+    """What a failure means to the router."""
+    if isinstance(error, UnavailableError):
+        return error
+    if isinstance(error, TimeoutError):
+        return OverloadedError(
+            f"{name} did not answer in time", str(error) or "time-out", "allow it more time"
+        )
+    return UnavailableError(f"{name} cannot be reached", repr(error), "check that it runs")

@@ -1,0 +1,304 @@
+"""Keeps the workers busy and brings every attempt to exactly one outcome. Plain asyncio, no Ray.
+
+An attempt is handed out under a lease. Entries and outcomes of an older lease come too late and are dropped.
+An attempt whose worker died, or whose policy failed, is handed out again, with what is recorded of it where
+its environment can be rebuilt from that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentray.data.journal import Entry, begun, ended
+from agentray.data.store import RunStore
+from agentray.errors import PolicyError, ResourceError, UnavailableError
+from agentray.policy.router import EndpointStats
+from agentray.rollout.orders import Attempt, Batch, Order, Outcome, Worker, WorkerInfo, WorkerLost
+
+_MOST_LOSSES = 10
+"""Workers that may die under one attempt, one after the other without a recorded turn between."""
+_MOST_RESTARTS = 5
+"""Successors of one worker that may die before one of them says anything."""
+_STUCK = 16
+"""Environment calls that hang in threads of one worker before it is replaced."""
+_STORE_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Waits between tries to write the journal."""
+_CONTEXT_PROBES = 8
+"""Attempts whose first prompt is too long before a run in which nothing else happened is given up."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How much runs at once, and how often what failed is tried again."""
+
+    in_flight: int
+    max_retries: int
+    resumable: frozenset[str]
+    """Environments whose interrupted attempts are rebuilt instead of made again."""
+
+
+@dataclass
+class Lease:
+    """An attempt that is, or will be, with a worker."""
+
+    attempt: Attempt
+    number: int = 0
+    failures: int = 0
+    losses: int = 0
+    """Workers that died under it since its last recorded turn."""
+    num_turns: int = 0
+    since_s: float = 0.0
+    """Monotonic time at which it was handed out."""
+
+
+class Watcher(Protocol):
+    """Told what happens, to count and show it."""
+
+    def turn(self, lease: Lease, entry: Entry) -> None:
+        """A turn is on the disk."""
+
+    def end(self, lease: Lease, outcome: Outcome) -> None:
+        """An attempt has its outcome."""
+
+    def retry(self, lease: Lease, outcome: Outcome) -> None:
+        """A lease failed; the attempt will be handed out again."""
+
+    def lost(self, leases: Sequence[Lease], why: str) -> None:
+        """The worker of these leases died."""
+
+    def late(self, key: str, lease: int) -> None:
+        """Something of a lease that no longer counts arrived, and was dropped."""
+
+    def endpoints(self, worker: int, stats: Sequence[EndpointStats]) -> None:
+        """How a worker's endpoints are doing."""
+
+
+class Dispatcher:
+    """The loop of a run.
+
+    Args:
+        attempts: What to make, in order; read as places become free.
+        store: Where it goes; also holds what an earlier start recorded.
+        rules: Limits.
+        watch: Told everything worth counting or showing.
+    """
+
+    def __init__(self, attempts: Iterator[Attempt], store: RunStore, rules: Rules, watch: Watcher) -> None:
+        self._attempts, self._store, self._rules, self._watch = attempts, store, rules, watch
+        self._again: deque[Lease] = deque()
+        self._leases: dict[str, Lease] = {}
+        self._numbers = itertools.count(1)
+        self._over = asyncio.Event()
+        self._exhausted = False
+        self._writing = asyncio.Lock()
+        self._replies = self._unbroken_failures = self._too_long = self._serving = 0
+        self.tail_started_s: float | None = None
+        """Monotonic time at which the last attempt was handed out."""
+
+    async def run(self, workers: Sequence[Worker]) -> None:
+        """Bring all attempts to an outcome.
+
+        Raises:
+            PolicyError: The policy will never answer.
+            UnavailableError: It has stopped to answer.
+            ResourceError: The journal cannot be written, or workers die as soon as they start.
+        """
+        self._serving = len(workers)
+        share = -(-self._rules.in_flight // len(workers))
+        serving = [
+            asyncio.create_task(self._serve(number, worker, share)) for number, worker in enumerate(workers)
+        ]
+        over = asyncio.create_task(self._over.wait())
+        try:
+            done, _ = await asyncio.wait({over, *serving}, return_when=asyncio.FIRST_COMPLETED)
+            while over not in done:
+                for task in done:
+                    task.result()
+                pending = {task for task in serving if not task.done()}
+                done, _ = await asyncio.wait({over, *pending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (over, *serving):
+                task.cancel()
+            await asyncio.gather(over, *serving, return_exceptions=True)
+
+    def running(self) -> list[Lease]:
+        """Attempts that are with a worker, oldest first."""
+        return sorted(self._leases.values(), key=lambda lease: lease.since_s)
+
+    async def _serve(self, number: int, worker: Worker, share: int) -> None:
+        """Keep one worker, and its successors, busy until all attempts have ended."""
+        restarts = 0
+        while True:
+            mine: dict[str, Lease] = {}
+            acknowledged = 0
+            try:
+                info = await self._ready(worker, restarts)
+                if info is None:
+                    return
+                while True:
+                    batch = await worker.exchange(list(self._orders(info, share, mine)), acknowledged)
+                    await self._settle(batch, mine)
+                    acknowledged, restarts = batch.number, 0
+                    self._watch.endpoints(number, batch.endpoints)
+                    if batch.stuck >= _STUCK:
+                        raise WorkerLost(f"{batch.stuck} environment calls hang in its threads")
+            except WorkerLost as lost:
+                restarts += 1
+                await self._lose(mine, str(lost))
+                if restarts > _MOST_RESTARTS:
+                    raise ResourceError(
+                        f"a rollout worker died {restarts} times in a row",
+                        str(lost),
+                        "correct the cause; the same command then resumes the run",
+                    ) from lost
+
+    async def _ready(self, worker: Worker, restarts: int) -> WorkerInfo | None:
+        """Wait for a worker; None when its successor finds no room in the cluster, and others go on."""
+        try:
+            return await worker.ready()
+        except ResourceError as error:
+            if restarts == 0 or self._serving <= 1:
+                raise
+            self._serving -= 1
+            self._watch.lost([], f"given up: {error.what}")
+            return None
+
+    def _orders(self, info: WorkerInfo, share: int, mine: dict[str, Lease]) -> Iterator[Order]:
+        """Attempts for the free places of a worker."""
+        load = Counter(lease.attempt.env for lease in mine.values())
+        while len(mine) < share and len(self._leases) < self._rules.in_flight:
+            lease = self._next()
+            if lease is None:
+                return
+            env = lease.attempt.env
+            if load[env] >= info.capacity[env]:
+                self._again.appendleft(lease)
+                return
+            load[env] += 1
+            lease.number, lease.since_s = next(self._numbers), time.monotonic()
+            key = lease.attempt.key
+            self._leases[key] = mine[key] = lease
+            recorded = tuple(self._store.open.get(key, ())) if env in self._rules.resumable else ()
+            yield Order(lease.attempt, lease.number, recorded)
+
+    def _next(self) -> Lease | None:
+        if self._again:
+            return self._again.popleft()
+        attempt = None if self._exhausted else next(self._attempts, None)
+        if attempt is not None:
+            return Lease(attempt)
+        if not self._exhausted:
+            self._exhausted, self.tail_started_s = True, time.monotonic()
+        self._check_over()
+        return None
+
+    def _check_over(self) -> None:
+        if self._exhausted and not self._again and not self._leases:
+            self._over.set()
+
+    async def _settle(self, batch: Batch, mine: dict[str, Lease]) -> None:
+        """Write what a batch brought, then count it and decide what comes next."""
+        entries = [entry for entry in batch.entries if self._is_current(entry, mine)]
+        outcomes = [outcome for outcome in batch.outcomes if self._is_current(outcome, mine)]
+        begun_now = {entry.key for entry in entries}
+        lines = list(entries)
+        for outcome in outcomes:
+            lease = mine[outcome.key]
+            if self._is_final(outcome, lease):
+                if outcome.key not in self._store.open and outcome.key not in begun_now:
+                    lines.append(begun(lease.attempt.trajectory("failed"), lease.number))
+                lines.append(outcome.end)
+        await self._write(lines)
+        for entry in entries:
+            self._count(entry, mine[entry.key])
+        for outcome in outcomes:
+            lease = mine.pop(outcome.key)
+            del self._leases[outcome.key]
+            self._conclude(outcome, lease)
+        self._check_over()
+
+    def _is_current(self, news: Entry | Outcome, mine: Mapping[str, Lease]) -> bool:
+        """Whether news belong to a lease that counts."""
+        lease = mine.get(news.key)
+        current = lease is not None and lease.number == news.lease
+        if not current:
+            self._watch.late(news.key, news.lease)
+        return current
+
+    def _count(self, entry: Entry, lease: Lease) -> None:
+        if entry.kind == "turn":
+            lease.num_turns += 1
+            lease.losses = 0
+            self._replies += 1
+            self._unbroken_failures = 0
+            self._watch.turn(lease, entry)
+
+    def _is_final(self, outcome: Outcome, lease: Lease) -> bool:
+        return outcome.status != "failed" or lease.failures >= self._rules.max_retries
+
+    def _conclude(self, outcome: Outcome, lease: Lease) -> None:
+        """Hand out again what failed; stop a run that cannot succeed."""
+        if self._is_final(outcome, lease):
+            self._watch.end(lease, outcome)
+        else:
+            self._watch.retry(lease, outcome)
+            lease.failures += 1
+            if outcome.fault == "environment":
+                self._store.forget(outcome.key)
+            self._again.append(lease)
+        if self._replies == 0 and outcome.refusal is not None:
+            self._too_long += 1
+            if outcome.fault == "refused" or self._too_long >= _CONTEXT_PROBES:
+                raise PolicyError(*outcome.refusal)
+        if outcome.fault in ("policy", "refused"):
+            self._unbroken_failures += 1
+            if self._unbroken_failures >= max(16, self._rules.in_flight):
+                raise UnavailableError(
+                    f"{self._unbroken_failures} attempts in a row failed",
+                    str(outcome.error),
+                    "correct the policy; the same command then resumes the run",
+                )
+
+    async def _lose(self, mine: Mapping[str, Lease], why: str) -> None:
+        """The worker of these leases died: hand them out again, but not for ever."""
+        self._watch.lost(list(mine.values()), why)
+        for key, lease in mine.items():
+            del self._leases[key]
+            lease.losses += 1
+            if lease.losses <= _MOST_LOSSES:
+                self._again.append(lease)
+                continue
+            failed = lease.attempt.trajectory("failed", error=f"{lease.losses} workers died under it: {why}")
+            end = ended(failed, lease.number)
+            await self._write([end] if key in self._store.open else [begun(failed, lease.number), end])
+            env, error = lease.attempt.env, failed.error
+            self._watch.end(lease, Outcome(key, lease.number, env, "failed", None, error, 0.0, 0, end))
+        self._check_over()
+
+    async def _write(self, entries: Sequence[Entry]) -> None:
+        """Put entries on the disk, waiting a while for one that is full or gone.
+
+        Raises:
+            ResourceError: It stays so.
+        """
+        if not entries:
+            return
+        async with self._writing:
+            for pause in (*_STORE_PAUSES_S, None):
+                try:
+                    await asyncio.to_thread(self._store.commit, entries)
+                    return
+                except OSError as error:
+                    if pause is None:
+                        raise ResourceError(
+                            f"the run directory {str(self._store.directory)!r} cannot be written",
+                            str(error),
+                            "free space or mend the file system; the same command then resumes the run",
+                        ) from error
+                    await asyncio.sleep(pause)
