@@ -23,6 +23,8 @@ from agentray.data.records import head, tail, to_turn, turn_row
 from agentray.errors import DataError
 from agentray.types import Message, Status, Trajectory, Turn
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
 
 class Entry(NamedTuple):
     """One line of the journal, and what its readers must know without parsing it."""
@@ -65,7 +67,7 @@ def entries(trajectory: Trajectory, lease: int = 1) -> list[Entry]:
 
 
 def _entry(key: str, lease: int, kind: Literal["begin", "turn", "end"], body: dict[str, Any]) -> Entry:
-    line = json.dumps({"key": key, "lease": lease, "at": int(time.time()), **body}, ensure_ascii=False)
+    line = _encode({"key": key, "lease": lease, "at": int(time.time()), **body})
     return Entry(key, lease, kind, line.encode("utf-8", errors="surrogatepass"))
 
 

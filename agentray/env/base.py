@@ -13,6 +13,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import gymnasium
@@ -84,8 +85,9 @@ class Environment(Protocol):
         """Extra aggregate scores over finished episodes' `metrics`, in the benchmark's own definition."""
 
 
+@cache
 def text_space() -> gymnasium.spaces.Text:
-    """Space of any text up to `TEXT_LIMIT` characters.
+    """Space of any text up to `TEXT_LIMIT` characters; one for all: making it costs more than an episode.
 
     Gymnasium's `Text` checks membership by a character set; printable Unicode is open-ended, so membership is
     by type and length only.

@@ -122,7 +122,7 @@ class Router:
                 failure = error
             if attempt < _RETRIES:
                 await _pause(endpoint.name, len(tried), failure)
-        why = "it rests after failures in a row, and does not recover"
+        why = f"it does not recover: {endpoint.trouble}"
         if failure is not None:
             why = f"{len(tried)} tries; the last one: {failure.what}: {failure.why}"
         raise UnavailableError(
@@ -168,6 +168,8 @@ class _Endpoint:
         self.load = 0  # requests in flight or waiting for a slot
         self.calls = self.retries = self.overloads = self.failures = 0
         self.resting_until_s = 0.0
+        self.trouble = ""
+        """Why it rested last."""
         self._failed_in_row = 0
         self._broken_at_s: float | None = None
         self._rest_s = _FIRST_REST_S
@@ -232,7 +234,7 @@ class _Endpoint:
 
     def break_off(self, why: str) -> None:
         """Rest after failures; then one request at a time may try, until one succeeds."""
-        self._broken_at_s = time.monotonic()
+        self._broken_at_s, self.trouble = time.monotonic(), why
         self._rest(self._rest_s)
         _log.warning("%s rests for %g s: %s", self.name, self._rest_s, why)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -204,7 +203,7 @@ class Episode:
 
 def _digest(observation: str, reward: float, over: bool, info: Mapping[str, Any]) -> str:
     """Digest of what the environment showed, and of the hidden state where it tells: 16 hex digits."""
-    shown = json.dumps([observation, reward, over, info.get("action"), info.get("state")], default=str)
+    shown = repr((observation, float(reward), over, info.get("action"), info.get("state")))
     return hashlib.blake2b(shown.encode("utf-8", errors="surrogatepass"), digest_size=8).hexdigest()
 
 

@@ -150,7 +150,7 @@ def test_a_game_that_ended_before_it_was_reported_asks_nothing():
 def test_a_recorded_state_that_does_not_come_again_starts_the_game_anew():
     _, _, entries = play(ScriptedPolicy(*numbers(1, 2)))
     lines = [entry.line for entry in entries[:2]]
-    lines[1] = lines[1].replace(b'"state": "', b'"state": "0')
+    lines[1] = lines[1].replace(b'"state":"', b'"state":"0')
     outcome, made, written = play(ScriptedPolicy(*numbers(1, 2)), recorded=lines)
     assert (made.status, len(made.turns), outcome.replayed) == ("completed", 2, 0)
     assert outcome.mismatch == "the state after turn 1 differs"
