@@ -199,6 +199,10 @@ class TrainConfig(Settings):
     """Type of the forward and backward pass; the master weights are float32 either way."""
     frozen_layers: int = Field(0, ge=0)
     """Lowest decoder layers that keep their weights, with the embeddings: cheaper, and less is forgotten."""
+    distillation: float = Field(0.0, ge=0, le=1)
+    """Share of the base model's own distribution, against the text, in what general samples are trained on:
+    with 1 they keep the model where it was (learning without forgetting, arXiv 1606.09282). Each worker then
+    holds the base weights too."""
     interpolation: float = Field(1.0, gt=0, le=1)
     """How far the saved model lies on the line from the base weights to the trained ones. Below 1, less is
     forgotten at little cost (WiSE-FT, arXiv 2109.01903)."""

@@ -39,6 +39,8 @@ class Entry(NamedTuple):
     """Of an `end`."""
     tokens: int = 0
     """Sampled in a `turn`."""
+    prefix_kept: bool = True
+    """Of a `turn`: False where the ids of the turn before could not be extended."""
 
 
 def begun(trajectory: Trajectory, lease: int, state: str | None = None) -> Entry:
@@ -50,7 +52,8 @@ def turned(key: str, lease: int, index: int, turn: Turn) -> Entry:
     """Turn number `index` of the attempt is done."""
     usage = turn.reply.usage
     tokens = usage.completion_tokens if usage else 0
-    return _entry(key, lease, "turn", {"turn": index, "row": turn_row(turn)})._replace(tokens=tokens)
+    entry = _entry(key, lease, "turn", {"turn": index, "row": turn_row(turn)})
+    return entry._replace(tokens=tokens, prefix_kept=turn.reply.prefix_kept is not False)
 
 
 def ended(trajectory: Trajectory, lease: int) -> Entry:

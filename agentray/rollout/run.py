@@ -80,6 +80,8 @@ class RolloutSummary:
     """Turns of interrupted attempts that were rebuilt instead of paid for again."""
     replay_mismatches: int
     """Interrupted attempts that could not be rebuilt, and were made from the start."""
+    broken_prefixes: int
+    """Turns whose prompt could not extend the ids of the turn before: the chat template rewrites the past."""
     endpoints: Mapping[str, Mapping[str, int]]
     """Calls, retries, overloads and failures by endpoint."""
     set_aside: list[str] = field(default_factory=list)
@@ -149,6 +151,7 @@ def _summary(
         late_results=tally.late_results,
         replayed_turns=tally.replayed_turns,
         replay_mismatches=tally.mismatches,
+        broken_prefixes=tally.broken_prefixes,
         endpoints=tally.endpoint_totals(),
         set_aside=set_aside,
         **measured,

@@ -34,7 +34,7 @@ class Tally:
     def __init__(self, planned: int, thresholds: Mapping[str, float], progress: Progress, log: Path) -> None:
         self.planned = planned
         self.statuses: Counter[str] = Counter()
-        self.kept = self.num_turns = self.completion_tokens = 0
+        self.kept = self.num_turns = self.completion_tokens = self.broken_prefixes = 0
         self.retries = self.lost_workers = self.late_results = self.replayed_turns = self.mismatches = 0
         self.durations: list[float] = []
         self.running: Callable[[], list[Lease]] = list
@@ -63,6 +63,7 @@ class Tally:
         """A turn is on the disk."""
         self.num_turns += 1
         self.completion_tokens += entry.tokens
+        self.broken_prefixes += not entry.prefix_kept
         self._report()
 
     def end(self, lease: Lease, outcome: Outcome) -> None:

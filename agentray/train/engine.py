@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from agentray.config import OptimizerConfig, TrainConfig
 from agentray.data.packing import Row, pack
 from agentray.data.samples import Sample
-from agentray.train.model import freeze, token_losses
+from agentray.train.model import distilled_losses, freeze, token_losses
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -28,18 +28,25 @@ class LossModel(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, row: Row, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, row: Row, scale: float, reference: PreTrainedModel | None = None, share: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss to differentiate, and every target's own loss.
 
         Args:
             row: Packed samples.
             scale: Factor on the sum of the targets' losses.
+            reference: Model to follow besides the text; None follows the text alone.
+            share: Of the reference.
 
         Returns:
             A scalar, and float32 (targets,) without gradient.
         """
-        losses = token_losses(self.model, row)
-        return losses.sum() * scale, losses.detach()
+        if reference is None:
+            losses = token_losses(self.model, row)
+            return losses.sum() * scale, losses.detach()
+        learnt, plain = distilled_losses(self.model, reference, row, share)
+        return learnt.sum() * scale, plain
 
 
 class Engine:
@@ -48,9 +55,12 @@ class Engine:
     Args:
         model: Initial weights.
         config: Training settings.
+        reference: What general samples are distilled from, if they are.
     """
 
-    def __init__(self, model: PreTrainedModel, config: TrainConfig) -> None:
+    def __init__(
+        self, model: PreTrainedModel, config: TrainConfig, reference: PreTrainedModel | None = None
+    ) -> None:
         if config.gpus_per_worker == 0:
             os.environ["DS_ACCELERATOR"] = "cpu"
         import deepspeed
@@ -70,6 +80,8 @@ class Engine:
             model=module, optimizer=optimizer, config=_settings(config), dist_init_required=False
         )
         self.device = self._engine.device
+        self._share = config.distillation
+        self._reference = reference and reference.eval().requires_grad_(False).to(self.device)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -77,10 +89,17 @@ class Engine:
         model: PreTrainedModel = self._engine.module.model
         return model
 
-    def backward(self, row: Row, scale: float, *, last: bool) -> torch.Tensor:
-        """Accumulate the gradient of one row; returns the targets' losses, float32 (targets,)."""
+    def backward(self, row: Row, scale: float, *, last: bool, general: bool = False) -> torch.Tensor:
+        """Accumulate the gradient of one row; returns the targets' losses, float32 (targets,).
+
+        Args:
+            row: Packed samples.
+            scale: Factor on the sum of the losses.
+            last: Whether the step ends with this row.
+            general: Whether the row's samples are general ones, which may be distilled.
+        """
         self._engine.set_gradient_accumulation_boundary(last)
-        loss, losses = self._engine(row, scale)
+        loss, losses = self._engine(row, scale, self._reference if general else None, self._share)
         self._engine.backward(loss)
         return losses  # type: ignore[no-any-return]
 

@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch.distributed as dist
 from agentray.config import TrainConfig
 from agentray.data.mixture import Stream
 from agentray.data.packing import Row, pack
+from agentray.data.samples import Sample
 from agentray.manifest import write_json
 from agentray.train.corpus import Corpus, read_corpus
 from agentray.train.engine import Engine
@@ -34,7 +35,8 @@ def train_loop(settings: dict[str, Any]) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.num_workers))
     torch.manual_seed(config.seed)
     dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
-    engine = Engine(load(settings["model"], dtype), config)
+    reference = load(settings["model"], dtype) if config.distillation else None
+    engine = Engine(load(settings["model"], dtype), config, reference)
     _Training(config, settings["model"], read_corpus(config.data), engine).run()
 
 
@@ -49,6 +51,8 @@ class _Batch:
     """Over all workers."""
     sources: list[str]
     """Source of each of this worker's samples."""
+    general: frozenset[int]
+    """Those of this worker's rows that hold general samples alone, apart from the others."""
 
 
 class _Training:
@@ -102,7 +106,9 @@ class _Training:
         for index in range(batch.num_rows):
             padding = index >= len(batch.rows)
             row = batch.rows[-1 if padding else index]
-            losses = self._engine.backward(row, 0.0 if padding else scale, last=index == batch.num_rows - 1)
+            last = index == batch.num_rows - 1
+            weight = 0.0 if padding else scale
+            losses = self._engine.backward(row, weight, last=last, general=index in batch.general)
             if padding:
                 continue
             tokens += len(row.input_ids)
@@ -137,13 +143,28 @@ class _Training:
         names = [source.name for source in self._stream.sources]
         parts = [drawn[rank :: self._world] for rank in range(self._world)]
         samples = [[self._corpus.training[names[source]][row] for source, row in part] for part in parts]
-        packed = [pack(part, self._config.row_tokens) for part in samples]
+        sources = [[names[source] for source, _ in part] for part in parts]
+        packed = [self._pack(*each) for each in zip(samples, sources, strict=True)]
+        rows, num_general = packed[self._rank]
         return _Batch(
-            rows=packed[self._rank],
-            num_rows=max(len(rows) for rows in packed),
-            num_targets=sum(len(row.targets) for rows in packed for row in rows),
-            sources=[names[source] for source, _ in parts[self._rank]],
+            rows=rows,
+            num_rows=max(len(rows) for rows, _ in packed),
+            num_targets=sum(len(row.targets) for rows, _ in packed for row in rows),
+            sources=sources[self._rank],
+            general=frozenset(range(num_general)),
         )
+
+    def _pack(self, samples: Sequence[Sample], sources: Sequence[str]) -> tuple[list[Row], int]:
+        """Rows of samples, and how many of the first hold general ones alone: those that are distilled."""
+        is_general = np.asarray([name not in self._corpus.agent for name in sources])
+        apart = is_general & (self._config.distillation > 0)
+        rows: list[Row] = []
+        counts = []
+        for members in (np.flatnonzero(apart), np.flatnonzero(~apart)):
+            some = pack([samples[index] for index in members], self._config.row_tokens)
+            rows += [replace(row, samples=members[row.samples]) for row in some]
+            counts.append(len(some))
+        return rows, counts[0]
 
     def _validate(self) -> dict[str, float]:
         """Mean loss per target on each validation source."""

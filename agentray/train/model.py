@@ -144,6 +144,48 @@ def freeze(model: PreTrainedModel, count: int) -> None:
 
 def token_losses(model: PreTrainedModel, row: Row) -> torch.Tensor:
     """Cross-entropy of every target of a row: float32 (targets,)."""
+    states = target_states(model, row)
+    targets = torch.from_numpy(row.targets).long().to(states.device)
+    head = model.get_output_embeddings()
+    chunks = zip(torch.split(states, _HEAD_CHUNK), torch.split(targets, _HEAD_CHUNK), strict=True)
+    return torch.cat([functional.cross_entropy(head(s).float(), t, reduction="none") for s, t in chunks])
+
+
+def distilled_losses(
+    model: PreTrainedModel, reference: PreTrainedModel, row: Row, share: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What to learn from a row when a reference model's distribution counts as well as the text.
+
+    Args:
+        model: What is trained.
+        reference: Its teacher.
+        row: Packed samples.
+        share: Of the reference, in [0, 1].
+
+    Returns:
+        `(1 - share)` times the cross-entropy of every target plus `share` times that of its distribution with
+        the reference's, and the former alone, without gradient: both float32 (targets,). The latter term has
+        the gradient of the Kullback-Leibler divergence (Hinton et al. 2015, arXiv:1503.02531, equation 2, at
+        temperature 1).
+    """
+    with torch.no_grad():
+        theirs = torch.split(target_states(reference, row), _HEAD_CHUNK)
+    mine = torch.split(target_states(model, row), _HEAD_CHUNK)
+    targets = torch.split(torch.from_numpy(row.targets).long().to(mine[0].device), _HEAD_CHUNK)
+    learnt, plain = [], []
+    for state, wanted, target in zip(mine, theirs, targets, strict=True):
+        logits = model.get_output_embeddings()(state).float()
+        with torch.no_grad():
+            distribution = reference.get_output_embeddings()(wanted).float().softmax(-1)
+        text = functional.cross_entropy(logits, target, reduction="none")
+        soft = functional.cross_entropy(logits, distribution, reduction="none")
+        learnt.append(torch.lerp(text, soft, share))
+        plain.append(text.detach())
+    return torch.cat(learnt), torch.cat(plain)
+
+
+def target_states(model: PreTrainedModel, row: Row) -> torch.Tensor:
+    """Last hidden states from which a row's targets are predicted: (targets, hidden)."""
     device = next(model.parameters()).device
     hidden = model.get_decoder()(
         input_ids=torch.from_numpy(row.input_ids).long().to(device)[None],
@@ -151,8 +193,4 @@ def token_losses(model: PreTrainedModel, row: Row) -> torch.Tensor:
         use_cache=False,
         segments=row.segments,
     ).last_hidden_state[0]
-    states = hidden[torch.from_numpy(row.predict_from).to(device)]
-    targets = torch.from_numpy(row.targets).long().to(device)
-    head = model.get_output_embeddings()
-    chunks = zip(torch.split(states, _HEAD_CHUNK), torch.split(targets, _HEAD_CHUNK), strict=True)
-    return torch.cat([functional.cross_entropy(head(s).float(), t, reduction="none") for s, t in chunks])
+    return hidden[torch.from_numpy(row.predict_from).to(device)]  # type: ignore[no-any-return]

@@ -178,3 +178,18 @@ def test_interpolation_saves_a_model_between_the_base_and_the_trained_one(
     assert moved > 0.01
     losses = [each.validation_after["chats"] for each in (whole, half)]
     assert losses[0] != losses[1] and half.validation_before == whole.validation_before
+
+
+def test_distillation_keeps_the_model_nearer_to_where_it_was(corpus, tiny_model, tmp_path):
+    plain = run(corpus, tiny_model, tmp_path / "plain", num_steps=12)
+    kept = run(corpus, tiny_model, tmp_path / "kept", num_steps=12, distillation=1.0)
+    two = run(corpus, tiny_model, tmp_path / "two", num_steps=12, distillation=1.0, num_workers=2)
+    before = load_file(f"{tiny_model}/model.safetensors")
+
+    def moved(summary):
+        after = load_file(f"{summary.model}/model.safetensors")
+        return sum(float((after[name].float() - before[name].float()).norm()) for name in before)
+
+    assert moved(kept) < moved(plain)
+    assert kept.validation_after["chats"] != plain.validation_after["chats"]
+    assert two.validation_after["chats"] == pytest.approx(kept.validation_after["chats"], rel=1e-3)

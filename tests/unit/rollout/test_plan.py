@@ -1,0 +1,73 @@
+from itertools import islice
+
+import pytest
+
+from agentray.config import RolloutConfig
+from agentray.env import Environment
+from agentray.env.count import Count
+from agentray.rollout import plan
+from agentray.rollout.plan import Plan
+from agentray.types import EnvSpec
+
+SPEC = EnvSpec("count", "agentray.env.count:Count")
+
+
+def make(tmp_path, spec=SPEC, **changes):
+    config = RolloutConfig(**({"envs": ["count"], "out": tmp_path, "num_tasks": 10} | changes))
+    return Plan(config, [spec], "expert")
+
+
+def outcomes(attempts):
+    return {(each.env, each.sample, each.seed): ("completed", 1.0) for each in attempts}
+
+
+def ignore(env, status, reward):
+    pass
+
+
+def test_a_larger_plan_makes_the_attempts_of_a_smaller_one_with_equal_seeds(tmp_path):
+    small = {each.key: each for each in make(tmp_path, samples=2).missing()}
+    large = {each.key: each for each in make(tmp_path, num_tasks=30, samples=5).missing()}
+    assert len(small) == 20 and len(large) == 150
+    assert all(large[key] == each for key, each in small.items())
+    assert len({(each.env, each.seed) for each in large.values()}) == 150
+
+
+def test_the_order_is_the_stream_s_and_each_sample_has_its_temperature(tmp_path):
+    made = list(make(tmp_path, num_tasks=2, samples=3, temperatures=[0.0, 0.7]).missing())
+    first, second = islice(Count().tasks("train"), 2)
+    assert [each.task for each in made] == [first] * 3 + [second] * 3
+    assert [each.temperature for each in made] == [0.0, 0.7, 0.0] * 2
+    assert [each.seed for each in made][::3] == [0, 1]
+
+
+@pytest.mark.parametrize("gap", [1, 5, 1000])
+def test_what_is_stored_is_left_out_however_the_stream_is_found_again(tmp_path, monkeypatch, gap):
+    monkeypatch.setattr(plan, "_SHORT_GAP", gap)
+    everything = list(make(tmp_path, num_tasks=40, samples=2, first_task=3).missing())
+    kept = everything[4:21] + everything[60:77]
+    stored = [each for each in everything if each not in kept]
+    resumed = make(tmp_path, num_tasks=40, samples=2, first_task=3)
+    counted = []
+    assert resumed.skip(outcomes(stored), lambda *each: counted.append(each)) == len(stored)
+    assert counted == [("count", "completed", 1.0)] * len(stored)
+    assert list(resumed.missing()) == kept
+
+
+def test_outcomes_of_another_plan_are_not_counted(tmp_path):
+    larger = list(make(tmp_path, num_tasks=12, samples=2).missing())
+    resumed = make(tmp_path, num_tasks=10)
+    assert resumed.skip(outcomes(larger), ignore) == 10
+    assert list(resumed.missing()) == []
+
+
+class Few(Count):
+    def tasks(self, split, start=0):
+        return islice(super().tasks(split), start, 7)
+
+
+def test_an_environment_with_fewer_tasks_than_asked_for_makes_those(tmp_path):
+    few: Environment = Few()
+    assert few.max_turns
+    made = make(tmp_path, EnvSpec("count", f"{__name__}:Few"), first_task=2)
+    assert made.size == 5 and len(list(made.missing())) == 5
