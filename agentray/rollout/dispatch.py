@@ -25,8 +25,6 @@ _MOST_LOSSES = 10
 """Workers that may die under one attempt, one after the other without a recorded turn between."""
 _MOST_RESTARTS = 5
 """Successors of one worker that may die before one of them says anything."""
-_STUCK = 16
-"""Environment calls that hang in threads of one worker before it is replaced."""
 _STORE_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Waits between tries to write the journal."""
 _CONTEXT_PROBES = 8
@@ -146,8 +144,6 @@ class Dispatcher:
                     await self._settle(batch, mine)
                     acknowledged, restarts = batch.number, 0
                     self._watch.endpoints(number, batch.endpoints)
-                    if batch.stuck >= _STUCK:
-                        raise WorkerLost(f"{batch.stuck} environment calls hang in its threads")
             except WorkerLost as lost:
                 restarts += 1
                 await self._lose(mine, str(lost))

@@ -26,6 +26,8 @@ _WORKER_CPUS = 0.25
 _ANSWER_TIMEOUT_S = 60.0
 """A worker answers every second unless something blocks its event loop."""
 _CLOSE_TIMEOUT_S = 20.0
+_STUCK = 16
+"""Environment calls that hang in threads of one worker before it is replaced: half of its threads."""
 _LOG_LINES = 5
 
 
@@ -41,11 +43,12 @@ class ActorWorker:
         self._make, self._start_timeout_s = make, start_timeout_s
         self._actor: Any | None = make()
         self._info: WorkerInfo | None = None
+        self._stuck = 0
 
     async def ready(self) -> WorkerInfo:
         """Wait until it can play; starts a successor where the last one was lost."""
         if self._actor is None:
-            self._actor = self._make()
+            self._actor, self._stuck = self._make(), 0
         try:
             async with asyncio.timeout(self._start_timeout_s):
                 self._info = await self._actor.ready.remote()
@@ -64,9 +67,12 @@ class ActorWorker:
     async def exchange(self, orders: Sequence[Order], acknowledged: int) -> Batch:
         """See `orders.Worker`."""
         assert self._actor is not None
+        if self._stuck >= _STUCK:
+            raise self._lost(f"{self._stuck} environment calls hang in its threads")
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 batch: Batch = await self._actor.exchange.remote(orders, acknowledged)
+            self._stuck = batch.stuck
             return batch
         except TimeoutError as error:
             why = f"it said nothing for {_ANSWER_TIMEOUT_S:g} s: something blocks its event loop"

@@ -12,9 +12,11 @@ from agentray import manifest
 from agentray.config import FilterConfig, RolloutConfig
 from agentray.data.filtering import run as filter_run
 from agentray.data.store import read_run
+from agentray.env import Hosting
+from agentray.env.count import Count, CountGame
 from agentray.errors import PolicyError, UsageError
 from agentray.rollout.run import run
-from agentray.types import PolicySpec
+from agentray.types import EnvSpec, PolicySpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 
@@ -129,3 +131,44 @@ def mortal(environment, task, seed, mark):
     except FileExistsError:
         return ExpertPolicy(environment, task, seed)
     os._exit(1)
+
+
+def test_a_worker_whose_threads_hang_is_replaced(local_ray, tmp_path, monkeypatch):
+    spec = EnvSpec("count", f"{__name__}:Hanging", {"mark": str(tmp_path / "marks")})
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setattr("agentray.rollout.run.resolve", lambda *args: spec)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    summary = run(config(tmp_path / "run", num_tasks=40, num_workers=1, episode_timeout_s=0.5))
+    assert (summary.completed, summary.failed) == (40, 0)
+    assert summary.lost_workers >= 1
+    assert "hang in its threads" in (tmp_path / "run" / "log.jsonl").read_text()
+
+
+class HangingGame(CountGame):
+    """The first twenty of these hang for good at their first step."""
+
+    def __init__(self, mark):
+        super().__init__()
+        self._mark = mark
+
+    def step(self, action):
+        for number in range(20):
+            try:
+                os.close(os.open(os.path.join(self._mark, str(number)), os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                continue
+            time.sleep(600)
+        return super().step(action)
+
+
+class Hanging(Count):
+    """Counting in threads, twenty times in vain."""
+
+    hosting = Hosting("thread")
+
+    def __init__(self, mark):
+        super().__init__()
+        self._mark = mark
+
+    def make(self):
+        return HangingGame(self._mark)
