@@ -109,6 +109,12 @@ def show(summary: Any, *, as_json: bool) -> None:
             print(f"{name}:")
             table({label: _flat(row) for label, row in value.items()})
             lines([f"  {label} {_short(part)}" for label, row in value.items() for part in _nested(row)])
+        elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+            print(f"{name}:")
+            table({_short(next(iter(row.values()))): dict(list(row.items())[1:]) for row in value})
+        elif isinstance(value, dict) and value and all(isinstance(each, str) for each in value.values()):
+            print(f"{name}:")
+            lines([f"  {label}: {text}" for label, text in value.items()])
         else:
             print(f"{name:<{width}}  {_short(value)}")
 
