@@ -203,6 +203,8 @@ class TrainConfig(Settings):
     """Share of the base model's own distribution, against the text, in what general samples are trained on:
     with 1 they keep the model where it was (learning without forgetting, arXiv 1606.09282). Each worker then
     holds the base weights too."""
+    distillation_temperature: float = Field(1.0, gt=0)
+    """Temperature of that distribution: the one at which the base model wrote the answers, if it did."""
     interpolation: float = Field(1.0, gt=0, le=1)
     """How far the saved model lies on the line from the base weights to the trained ones. Below 1, less is
     forgotten at little cost (WiSE-FT, arXiv 2109.01903)."""

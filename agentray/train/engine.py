@@ -24,12 +24,20 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class LossModel(nn.Module):
     """A language model whose forward pass is the weighted loss of a packed row."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, share: float, temperature: float) -> None:
+        """Take the model, and how to follow a reference.
+
+        Args:
+            model: The language model.
+            share: Of the reference, for rows that have one.
+            temperature: Of its distribution.
+        """
         super().__init__()
         self.model = model
+        self._share, self._temperature = share, temperature
 
     def forward(
-        self, row: Row, scale: float, reference: PreTrainedModel | None = None, share: float = 0.0
+        self, row: Row, scale: float, reference: PreTrainedModel | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss to differentiate, and every target's own loss.
 
@@ -37,7 +45,6 @@ class LossModel(nn.Module):
             row: Packed samples.
             scale: Factor on the sum of the targets' losses.
             reference: Model to follow besides the text; None follows the text alone.
-            share: Of the reference.
 
         Returns:
             A scalar, and float32 (targets,) without gradient.
@@ -45,7 +52,7 @@ class LossModel(nn.Module):
         if reference is None:
             losses = token_losses(self.model, row)
             return losses.sum() * scale, losses.detach()
-        learnt, plain = distilled_losses(self.model, reference, row, share)
+        learnt, plain = distilled_losses(self.model, reference, row, self._share, self._temperature)
         return learnt.sum() * scale, plain
 
 
@@ -69,7 +76,7 @@ class Engine:
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable()
         freeze(model, config.frozen_layers)
-        module = LossModel(model)
+        module = LossModel(model, config.distillation, config.distillation_temperature)
         optimizer = torch.optim.AdamW(
             _groups(model, config.optimizer),
             lr=config.optimizer.learning_rate,
@@ -80,7 +87,6 @@ class Engine:
             model=module, optimizer=optimizer, config=_settings(config), dist_init_required=False
         )
         self.device = self._engine.device
-        self._share = config.distillation
         self._reference = reference and reference.eval().requires_grad_(False).to(self.device)
 
     @property
@@ -99,7 +105,7 @@ class Engine:
             general: Whether the row's samples are general ones, which may be distilled.
         """
         self._engine.set_gradient_accumulation_boundary(last)
-        loss, losses = self._engine(row, scale, self._reference if general else None, self._share)
+        loss, losses = self._engine(row, scale, self._reference if general else None)
         self._engine.backward(loss)
         return losses  # type: ignore[no-any-return]
 

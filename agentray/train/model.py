@@ -152,7 +152,7 @@ def token_losses(model: PreTrainedModel, row: Row) -> torch.Tensor:
 
 
 def distilled_losses(
-    model: PreTrainedModel, reference: PreTrainedModel, row: Row, share: float
+    model: PreTrainedModel, reference: PreTrainedModel, row: Row, share: float, temperature: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What to learn from a row when a reference model's distribution counts as well as the text.
 
@@ -161,12 +161,13 @@ def distilled_losses(
         reference: Its teacher.
         row: Packed samples.
         share: Of the reference, in [0, 1].
+        temperature: Of the reference's distribution: the one at which it wrote the text, if it did.
 
     Returns:
         `(1 - share)` times the cross-entropy of every target plus `share` times that of its distribution with
         the reference's, and the former alone, without gradient: both float32 (targets,). The latter term has
-        the gradient of the Kullback-Leibler divergence (Hinton et al. 2015, arXiv:1503.02531, equation 2, at
-        temperature 1).
+        the gradient of the Kullback-Leibler divergence (Hinton et al. 2015, arXiv:1503.02531, equation 2, the
+        student's temperature being 1).
     """
     with torch.no_grad():
         theirs = torch.split(target_states(reference, row), _HEAD_CHUNK)
@@ -176,7 +177,7 @@ def distilled_losses(
     for state, wanted, target in zip(mine, theirs, targets, strict=True):
         logits = model.get_output_embeddings()(state).float()
         with torch.no_grad():
-            distribution = reference.get_output_embeddings()(wanted).float().softmax(-1)
+            distribution = (reference.get_output_embeddings()(wanted).float() / temperature).softmax(-1)
         text = functional.cross_entropy(logits, target, reduction="none")
         soft = functional.cross_entropy(logits, distribution, reduction="none")
         learnt.append(torch.lerp(text, soft, share))

@@ -50,16 +50,16 @@ def test_distilled_losses_are_the_text_s_the_reference_s_or_between(config):
         for parameter in reference.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     (row,) = pack(conversations(0), 4096)
-    text, plain = distilled_losses(model, reference, row, 0.0)
+    text, plain = distilled_losses(model, reference, row, 0.0, 0.5)
     torch.testing.assert_close(text, token_losses(model, row))
     torch.testing.assert_close(plain, text.detach())
-    soft, _ = distilled_losses(model, reference, row, 1.0)
-    half, _ = distilled_losses(model, reference, row, 0.5)
+    soft, _ = distilled_losses(model, reference, row, 1.0, 0.5)
+    half, _ = distilled_losses(model, reference, row, 0.5, 0.5)
     torch.testing.assert_close(half, (text + soft) / 2)
     with torch.no_grad():
         states = target_states(model, row), target_states(reference, row)
         mine = model.get_output_embeddings()(states[0]).log_softmax(-1)
-        theirs = reference.get_output_embeddings()(states[1]).softmax(-1)
+        theirs = (reference.get_output_embeddings()(states[1]) / 0.5).softmax(-1)
     torch.testing.assert_close(soft.detach(), -(theirs * mine).sum(-1), rtol=1e-4, atol=1e-4)
 
 
