@@ -42,6 +42,9 @@ from agentray.config import (
 from agentray.types import Progress
 
 _SERVED_NAME = "agentlm"
+_ENGINE = EngineConfig(max_model_len=2048)
+_TEMPERATURE = 0.5
+"""Of the base model's answers to general prompts; it is distilled at the same temperature."""
 _DATA = Path(os.environ.get("AGENTRAY_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
@@ -52,17 +55,19 @@ class QuickstartConfig(Settings):
     """Where everything goes: a directory per stage, `report.json`, `report.html` and `model/`."""
     model: str = "smollm2-135m"
     """Base model."""
-    num_database: int = Field(370, ge=1)
+    num_database: int = Field(400, ge=1)
     """Expert database trajectories to collect."""
     database_requests: Literal["plain", "free"] = "plain"
     """Wording of the database requests, in training and in the test alike; see the environment's README."""
-    num_alfworld: int = Field(105, ge=0)
+    num_alfworld: int = Field(95, ge=0)
     """Expert household trajectories to collect; 0 leaves the household out."""
-    num_general: int = Field(190, ge=20)
+    num_general: int = Field(180, ge=20)
     """Answers of the base model to general prompts."""
-    eta: float = Field(0.74, ge=0, le=1)
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    """Share of these answers kept out of training, to measure what was forgotten."""
+    eta: float = Field(0.82, ge=0, le=1)
     """Share of agent samples in training."""
-    num_steps: int = Field(40, ge=1)
+    num_steps: int = Field(43, ge=1)
     """Optimizer steps."""
     batch_size: int = Field(16, ge=1)
     """Samples a step."""
@@ -81,13 +86,41 @@ def run(config: QuickstartConfig) -> dict[str, Any]:
     return _Quickstart(config).run()
 
 
+def general_answers(config: QuickstartConfig) -> RolloutConfig:
+    """How the base model answers general prompts."""
+    return RolloutConfig(
+        envs=["general"],
+        out=config.out / "general",
+        policy=config.model,
+        num_tasks=config.num_general,
+        sampling=SamplingConfig(temperature=_TEMPERATURE, max_tokens=80),
+        engine=_ENGINE,
+    )
+
+
+def training(config: QuickstartConfig, data: Path, out: Path) -> TrainConfig:
+    """How the model is trained on a mixture."""
+    return TrainConfig(
+        data=data,
+        model=config.model,
+        out=out,
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        frozen_layers=config.frozen_layers,
+        row_tokens=4096,
+        distillation=1.0,
+        distillation_temperature=_TEMPERATURE,
+        optimizer=OptimizerConfig(learning_rate=config.learning_rate, warmup_ratio=0.06),
+    )
+
+
 class _Quickstart:
     """The stages in order, each timed."""
 
     def __init__(self, config: QuickstartConfig) -> None:
         self._config, self._out = config, config.out
         self._stages: list[dict[str, Any]] = []
-        self._engine = EngineConfig(max_model_len=2048)
+        self._engine = _ENGINE
         sizes = {"database": config.num_database, "alfworld": config.num_alfworld}
         self._sizes = {env: size for env, size in sizes.items() if size}
         self._settings: EnvSettings = {"database": {"requests": config.database_requests}}
@@ -152,17 +185,7 @@ class _Quickstart:
     def _distill(self, progress: Progress) -> Mapping[str, Any]:
         from agentray.rollout.run import run
 
-        done = run(
-            RolloutConfig(
-                envs=["general"],
-                out=self._out / "general",
-                policy=self._config.model,
-                num_tasks=self._config.num_general,
-                sampling=SamplingConfig(temperature=0.5, max_tokens=80),
-                engine=self._engine,
-            ),
-            progress,
-        )
+        done = run(general_answers(self._config), progress)
         return {"answers": done.completed, "tokens": done.completion_tokens}
 
     def _filter(self, progress: Progress) -> Mapping[str, Any]:
@@ -183,6 +206,7 @@ class _Quickstart:
                 out=self._out / "mix",
                 model=self._config.model,
                 eta=self._config.eta,
+                validation_fraction=self._config.validation_fraction,
             )
         )
         progress(1, 1)
@@ -191,20 +215,7 @@ class _Quickstart:
     def _train(self, progress: Progress) -> Mapping[str, Any]:
         from agentray.train.run import run
 
-        config = self._config
-        done = run(
-            TrainConfig(
-                data=self._out / "mix",
-                model=config.model,
-                out=self._out / "train",
-                num_steps=config.num_steps,
-                batch_size=config.batch_size,
-                frozen_layers=config.frozen_layers,
-                row_tokens=4096,
-                optimizer=OptimizerConfig(learning_rate=config.learning_rate, warmup_ratio=0.06),
-            ),
-            progress,
-        )
+        done = run(training(self._config, self._out / "mix", self._out / "train"), progress)
         link = self._out / "model"
         if not link.exists():
             link.symlink_to(Path("train") / "model", target_is_directory=True)
