@@ -1,6 +1,7 @@
 # Every target does its own set-up and is quick when there is nothing to do.
 #   make quickstart   the whole loop on this machine, with real weights
 #   make test         the tests
+#   make soak         rollouts under chaos for twenty minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ STAMP := $(VENV)/.installed
 PROJECTS := . environments/database environments/alfworld
 PLUGINS := $(wildcard environments/*/pyproject.toml)
 
-.PHONY: install quickstart test check format lock clean
+.PHONY: install quickstart test soak check format lock clean
 
 install: $(STAMP)
 
@@ -22,6 +23,9 @@ quickstart: install
 
 test: install
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: install
+	@$(BIN)/python benchmarks/faults.py --measure soak --minutes 20 --out runs/soak.json $(ARGS)
 
 check: install
 	@$(BIN)/ruff format --check .

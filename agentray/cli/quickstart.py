@@ -61,17 +61,17 @@ class QuickstartConfig(Settings):
     """Wording of the database requests, in training and in the test alike; see the environment's README."""
     num_alfworld: int = Field(95, ge=0)
     """Expert household trajectories to collect; 0 leaves the household out."""
-    num_general: int = Field(180, ge=20)
+    num_general: int = Field(150, ge=20)
     """Answers of the base model to general prompts."""
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     """Share of these answers kept out of training, to measure what was forgotten."""
     eta: float = Field(0.82, ge=0, le=1)
     """Share of agent samples in training."""
-    num_steps: int = Field(43, ge=1)
+    num_steps: int = Field(39, ge=1)
     """Optimizer steps."""
     batch_size: int = Field(16, ge=1)
     """Samples a step."""
-    learning_rate: float = Field(3e-4, gt=0)
+    learning_rate: float = Field(3.3e-4, gt=0)
     """Peak learning rate."""
     frozen_layers: int = Field(4, ge=0)
     """Lowest layers that keep their weights."""
@@ -121,7 +121,8 @@ class _Quickstart:
         self._config, self._out = config, config.out
         self._stages: list[dict[str, Any]] = []
         self._engine = _ENGINE
-        sizes = {"database": config.num_database, "alfworld": config.num_alfworld}
+        # The household's long episodes come first, so that the short ones fill the engine while they end.
+        sizes = {"alfworld": config.num_alfworld, "database": config.num_database}
         self._sizes = {env: size for env, size in sizes.items() if size}
         self._settings: EnvSettings = {"database": {"requests": config.database_requests}}
         benchmark = config.benchmark
