@@ -3,8 +3,8 @@
     python benchmarks/household.py --out household.json
 
 The points differ in the number of household trajectories alone: 120 database trajectories, the general
-answers (made once), η, rates and 30 steps stay, the rest is as in the quickstart. Every model is scored on the
-same unseen tasks with equal seeds. About 15 minutes on two cores.
+answers (made once), η, rates and 30 steps stay, the rest is as in the quickstart. Every model is scored on
+the same unseen tasks with equal seeds. About 15 minutes on two cores.
 """
 
 from __future__ import annotations
