@@ -81,7 +81,8 @@ class Router:
         """Wait until every endpoint can act or is known not to; one is enough.
 
         Raises:
-            PolicyError: An endpoint never will, or none can.
+            PolicyError: An endpoint never will.
+            UnavailableError: None can now.
         """
         checks = [asyncio.create_task(each.check()) for each in self._endpoints]
         try:
@@ -92,9 +93,7 @@ class Router:
             await asyncio.gather(*checks, return_exceptions=True)
         first = failures[0]
         if first is not None and None not in failures:
-            if isinstance(first, PolicyError):
-                raise first
-            raise PolicyError(first.what, first.why, first.fix) from first
+            raise first
         for endpoint, failure in zip(self._endpoints, failures, strict=True):
             if failure is not None:
                 endpoint.break_off(f"{failure.what}: {failure.why}")

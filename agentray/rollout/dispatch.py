@@ -158,6 +158,10 @@ class Dispatcher:
         """Wait for a worker; None when its successor finds no room in the cluster, and others go on."""
         try:
             return await worker.ready()
+        except UnavailableError as error:  # the policy is down, perhaps restarting, while a worker is back
+            if restarts == 0:
+                raise
+            raise WorkerLost(error.what) from error
         except ResourceError as error:
             if restarts == 0 or self._serving <= 1:
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -26,6 +27,9 @@ _WORKER_CPUS = 0.25
 _ANSWER_TIMEOUT_S = 60.0
 """A worker answers every second unless something blocks its event loop."""
 _CLOSE_TIMEOUT_S = 20.0
+_ENGINE_RETURNS_S = 120.0
+"""Longest wait for an engine whose process died to be there again."""
+_ENGINE_POLL_S = 1.0
 _STUCK = 16
 """Environment calls that hang in threads of one worker before it is replaced: half of its threads."""
 _LOG_LINES = 5
@@ -108,8 +112,16 @@ class EngineEndpoint:
         self._actor = actor
 
     async def ready(self) -> None:
-        """Wait until the engine has loaded."""
-        await self._call(self._actor.ready)
+        """Wait until the engine has loaded, perhaps anew."""
+        deadline_s = time.monotonic() + _ENGINE_RETURNS_S
+        while True:
+            try:
+                await self._call(self._actor.ready)
+                return
+            except UnavailableError:
+                if time.monotonic() > deadline_s:
+                    raise
+                await asyncio.sleep(_ENGINE_POLL_S)
 
     async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
         """The engine's reply."""

@@ -308,12 +308,16 @@ def test_ready_waits_for_all_and_needs_one(caplog):
 
 
 @pytest.mark.parametrize(
-    ("errors", "what"),
-    [((DOWN, DOWN), "down"), ((DOWN, REFUSED), "no such model"), ((REFUSED, None), "no such")],
+    ("errors", "kind", "what"),
+    [
+        ((DOWN, DOWN), UnavailableError, "down"),
+        ((DOWN, REFUSED), PolicyError, "no such model"),
+        ((REFUSED, None), PolicyError, "no such"),
+    ],
 )
-def test_ready_is_refused_for_good_or_by_all(errors, what):
+def test_ready_is_refused_for_good_or_by_all(errors, kind, what):
     policy = routed({str(number): Endpoint(ready=error) for number, error in enumerate(errors)})
-    with pytest.raises(PolicyError, match=what):
+    with pytest.raises(kind, match=what):
         asyncio.run(policy.ready())
 
 

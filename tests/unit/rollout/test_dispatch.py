@@ -144,6 +144,34 @@ def test_without_replay_a_dead_worker_costs_whole_episodes_and_nothing_else(tmp_
     assert tally.replayed_turns == 0
 
 
+class Down(Mortal):
+    """A worker that dies once; its successor finds the policy down three times."""
+
+    lives = downs = 0
+
+    async def ready(self):
+        self.lives += 1
+        if 1 < self.lives < 5:
+            self.downs += 1
+            raise UnavailableError("the engine died", "it starts again", "wait")
+        return await super().ready()
+
+
+def test_a_policy_that_is_down_while_a_worker_comes_back_ends_no_run(tmp_path):
+    deaths = itertools.chain([False] * 5, [True], itertools.repeat(False))
+    worker = Down(Counting(), death=lambda: next(deaths))
+    drive(tmp_path, [worker])
+    assert_all_won(tmp_path)
+    assert worker.downs == 3
+
+
+def test_a_policy_that_is_down_at_the_start_ends_the_run(tmp_path):
+    worker = Down(Counting())
+    worker.lives = 1
+    with pytest.raises(UnavailableError, match="engine died"):
+        drive(tmp_path, [worker])
+
+
 class DriverDies(Exception):
     pass
 
