@@ -59,15 +59,15 @@ class QuickstartConfig(Settings):
     """Expert database trajectories to collect."""
     database_requests: Literal["plain", "free"] = "plain"
     """Wording of the database requests, in training and in the test alike; see the environment's README."""
-    num_alfworld: int = Field(95, ge=0)
+    num_alfworld: int = Field(100, ge=0)
     """Expert household trajectories to collect; 0 leaves the household out."""
-    num_general: int = Field(160, ge=20)
+    num_general: int = Field(180, ge=20)
     """Answers of the base model to general prompts."""
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     """Share of these answers kept out of training, to measure what was forgotten."""
     eta: float = Field(0.8, ge=0, le=1)
     """Share of agent samples in training."""
-    num_steps: int = Field(41, ge=1)
+    num_steps: int = Field(43, ge=1)
     """Optimizer steps."""
     batch_size: int = Field(16, ge=1)
     """Samples a step."""
