@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -339,20 +339,35 @@ def _price(made: list[Kill], events: list[dict[str, Any]], ledger: Path) -> dict
             (count / killed[seed] for seed, count in again.items() if killed[seed]), default=0.0
         ),
         "paid_again_without_kill": sum(count for seed, count in again.items() if not killed[seed]),
-        "calls_without_kill": [call for call in noted if call.seed in again and not killed[call.seed]],
+        "paid_more_than_killed": {
+            seed: {
+                "hits": [(number, made[number].at_s) for number, hit in sorted(hits) if hit == seed],
+                "calls": [call for call in noted if call.seed == seed],
+            }
+            for seed, count in again.items()
+            if count > killed[seed]
+        },
         "unexplained_losses": unexplained,
     }
 
 
 def _interrupted(noted: list[Call], died_s: Mapping[int, float]) -> Iterator[Call]:
     """Calls in flight when their engine died: without an answer, or with one that was still on its way."""
-    ended_s = {(call.process, call.seed, call.turn): call.at_s for call in noted if call.ended}
-    last = {(call.seed, call.turn): call for call in noted if not call.ended}
-    for call in noted:
-        if call.ended or last[call.seed, call.turn] is call:
+    waiting: defaultdict[tuple[int, int, int], deque[int]] = defaultdict(deque)
+    answered_s: dict[int, float] = {}
+    last: dict[tuple[int, int], int] = {}
+    for number, call in enumerate(noted):
+        place = (call.process, call.seed, call.turn)
+        if not call.ended:
+            waiting[place].append(number)
+            last[call.seed, call.turn] = number
+        else:  # one engine may be asked for a turn again, by the successor of a dead worker
+            answered_s[waiting[place].popleft()] = call.at_s
+    for number, call in enumerate(noted):
+        if call.ended or last[call.seed, call.turn] == number:
             continue
-        answered_s = ended_s.get((call.process, call.seed, call.turn))
-        if answered_s is None or answered_s > died_s.get(call.process, float("inf")) - _TRANSIT_S:
+        late_s = died_s.get(call.process, float("inf")) - _TRANSIT_S
+        if number not in answered_s or answered_s[number] > late_s:
             yield call
 
 

@@ -76,6 +76,9 @@ class Watcher(Protocol):
     def endpoints(self, worker: int, stats: Sequence[EndpointStats]) -> None:
         """How a worker's endpoints are doing."""
 
+    def flush(self) -> None:
+        """The run is over, well or not: pass on what is pending."""
+
 
 class Dispatcher:
     """The loop of a run.
@@ -124,6 +127,7 @@ class Dispatcher:
             for task in (over, *serving):
                 task.cancel()
             await asyncio.gather(over, *serving, return_exceptions=True)
+            self._watch.flush()
 
     def running(self) -> list[Lease]:
         """Attempts that are with a worker, oldest first."""

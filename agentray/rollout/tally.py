@@ -96,6 +96,10 @@ class Tally:
         self._endpoints[worker] = stats
         self._report()
 
+    def flush(self) -> None:
+        """Report the last state."""
+        self._report(now=True)
+
     def endpoint_totals(self) -> dict[str, dict[str, int]]:
         """Calls, retries, overloads and failures by endpoint, over the workers that live."""
         totals: dict[str, Counter[str]] = {}
