@@ -47,6 +47,9 @@ class UnavailableError(AgentrayError):
 class OverloadedError(UnavailableError):
     """The policy has too much to do: too many requests, or no answer in time."""
 
+    retry_after_s = 0.0
+    """How long it asked to be left alone; set where it said so, and not carried between processes."""
+
 
 class ResourceError(AgentrayError):
     """The machine or cluster lacks what the stage needs: memory, CPUs, a port, disk."""

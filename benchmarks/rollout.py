@@ -55,16 +55,16 @@ class Side:
     """Ray actors; 0 is one process without Ray."""
 
     @property
-    def library(self) -> str:
+    def package(self) -> str:
         """What is measured, without its settings."""
         return self.name.removesuffix("_tuned")
 
     def command(self, python: str, url: str) -> list[str]:
         """The runner's command line."""
-        script = RUNNERS / f"run_{self.library.removesuffix('_ai')}.py"
+        script = RUNNERS / f"run_{self.package.removesuffix('_ai')}.py"
         command = [python, str(script), "--url", url, "--episodes", str(self.episodes)]
         command += ["--in-flight", str(self.in_flight), "--workers", str(self.workers)]
-        return [*command, "--tuned"] if self.name != self.library else command
+        return [*command, "--tuned"] if self.name != self.package else command
 
 
 ONE_PROCESS = {
@@ -102,7 +102,7 @@ def by_in_flight(quick: bool) -> list[Side]:
 
 
 def prepare() -> tuple[dict[str, str], dict[str, str]]:
-    """Interpreter by library, and the reason why a peer has none."""
+    """Interpreter by package, and the reason why a peer has none."""
     pythons = {"agentray": sys.executable, "aiohttp": sys.executable}
     failures: dict[str, str] = {}
     for peer in REQUIREMENTS:
@@ -181,11 +181,11 @@ def compare(
     sides: Sequence[Side], repeats: int, pythons: dict[str, str], failures: dict[str, str]
 ) -> list[dict[str, Any]]:
     """One row per side; a side that fails goes to `failures` instead, and is not tried again."""
-    taken: dict[Side, list[dict[str, Any]]] = {side: [] for side in sides if side.library in pythons}
+    taken: dict[Side, list[dict[str, Any]]] = {side: [] for side in sides if side.package in pythons}
     for repeat in range(repeats):
         for side in list(taken) if repeat % 2 == 0 else list(reversed(taken)):
             try:
-                figures = play(side, pythons[side.library])
+                figures = play(side, pythons[side.package])
             except RuntimeError as error:
                 failures[f"{side.name}, {side.in_flight} in flight, {side.workers} actors"] = str(error)
                 del taken[side]

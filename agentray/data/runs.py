@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agentray.data.journal import Assembler, read_lines
-from agentray.data.store import consistent, owner, segments, shards
+from agentray.data.store import consistent, gives_way, owner, segments, shards
 from agentray.errors import UsageError
 
 PLAN = "plan.json"
@@ -172,7 +172,7 @@ def _read(directory: Path) -> tuple[dict[str, dict[str, Any]], Assembler, list[s
 
     def learn(found: Iterable[dict[str, Any]]) -> None:
         for row in found:
-            if rows.get(row["key"], row)["status"] == "failed" or row["key"] not in rows:
+            if gives_way(rows.get(row["key"], {}).get("status")):
                 rows[row["key"]] = {name: row[name] for name in _COLUMNS}
 
     finished, journal = shards(directory), segments(directory)

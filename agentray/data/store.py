@@ -183,7 +183,7 @@ class RunStore:
         assembler = Assembler()
         for segment in left_over:
             rows = [row for row in map(assembler.add, read_lines(segment)) if row is not None]
-            rows = [row for row in rows if self.finished.get(row["key"], "failed") == "failed"]
+            rows = [row for row in rows if gives_way(self.finished.get(row["key"]))]
             self._learn(rows)
             self._number = max(self._number, _number(segment) + 1)
             if rows:
@@ -200,7 +200,7 @@ class RunStore:
         """Note the outcomes of stored attempts; one that failed gives way."""
         for row in rows:
             failed = row["status"] == "failed"
-            if (failed and self._retry_failed) or self.finished.get(row["key"], "failed") != "failed":
+            if (failed and self._retry_failed) or not gives_way(self.finished.get(row["key"])):
                 continue
             self.finished[row["key"]] = row["status"]
             self.earlier[row["env"], row["sample"], row["seed"]] = (row["status"], row["reward"])
@@ -249,13 +249,18 @@ def _keep(found: dict[str, Trajectory], rows: Iterable[dict[str, Any]]) -> None:
     """Take in rows; a key's first record counts, unless it failed."""
     for row in rows:
         before = found.get(row["key"])
-        if before is None or before.status == "failed":
+        if gives_way(None if before is None else before.status):
             found[row["key"]] = from_row(row)
 
 
 def write_shard(path: Path, trajectories: list[Trajectory]) -> None:
     """Write trajectories as one Parquet shard, atomically."""
     _write_rows(path, [to_row(trajectory) for trajectory in trajectories])
+
+
+def gives_way(status: str | None) -> bool:
+    """Whether what is stored of an attempt, with this status or not at all, gives way to a later record."""
+    return status in (None, "failed")
 
 
 def consistent(read: Callable[[], _T]) -> _T:

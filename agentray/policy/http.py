@@ -37,12 +37,6 @@ _CONTEXT_WORDS = (
 _log = logging.getLogger(__name__)
 
 
-class RateLimitError(OverloadedError):
-    """The endpoint has too much to do, and may have said when to ask again."""
-
-    retry_after_s = 0.0
-
-
 class _GarbageError(UnavailableError):
     """The answer is not of the API: a broken proxy sends that once, another kind of server always."""
 
@@ -208,7 +202,7 @@ def _failure(
     text = answer[:2000].decode("utf-8", "replace")
     why = f"status {status}: {_line(headers.get('Location', text) if 300 <= status < 400 else text)}"
     if status in _OVERLOADED_STATUSES:
-        error = RateLimitError(f"{url} has too much to do", why, "ask for less at once")
+        error = OverloadedError(f"{url} has too much to do", why, "ask for less at once")
         seconds = headers.get("Retry-After", "")
         error.retry_after_s = float(seconds) if seconds.isascii() and seconds.isdigit() else 0.0
         return error

@@ -285,12 +285,11 @@ class _Endpoint:
         """Count a failure; too many in a row, or one of the request that tries it out, break it off."""
         if isinstance(failure, OverloadedError):
             self.overloads += 1
+            if failure.retry_after_s > 0:
+                self._rest(min(failure.retry_after_s, _LONGEST_REST_S))
         else:
             self.failures += 1
         self._failed_in_row += 1
-        retry_after_s: float = getattr(failure, "retry_after_s", 0.0)
-        if retry_after_s > 0:
-            self._rest(min(retry_after_s, _LONGEST_REST_S))
         if self._broken_at_s is not None:
             if started_s <= self._broken_at_s:  # sent before
                 return

@@ -1,6 +1,7 @@
 """The HTTP policy against a real aiohttp server on loopback."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -47,28 +48,35 @@ def ask(answers, *, models=("m",), key=None, model=None, tries=1, listing=None, 
         return web.json_response({"data": [{"id": each} for each in models]})
 
     async def talk():
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", complete)
-        app.router.add_get("/v1/models", listed)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        policy = HttpPolicy(f"http://127.0.0.1:{port}/v1", model, timeout_s=timeout_s)
-        try:
-            await policy.ready()
-            for left in reversed(range(tries)):
-                try:
-                    return await policy.act(TALK, Sampling(seed=7))
-                except UnavailableError:
-                    if not left:
-                        raise
-        finally:
-            await policy.close()
-            await runner.cleanup()
+        async with served(complete, listed) as url:
+            policy = HttpPolicy(url, model, timeout_s=timeout_s)
+            try:
+                await policy.ready()
+                for left in reversed(range(tries)):
+                    try:
+                        return await policy.act(TALK, Sampling(seed=7))
+                    except UnavailableError:
+                        if not left:
+                            raise
+            finally:
+                await policy.close()
 
     return asyncio.run(talk()), seen
+
+
+@asynccontextmanager
+async def served(complete, listed):
+    """The base URL of a server with these two handlers."""
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    app.router.add_get("/v1/models", listed)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
 
 
 def completion(message, reason="stop", **fields):
