@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
 import agentray
 from agentray.cli import console
+from agentray.cli.options import ConfigFile, DryRun, Envs, Json, Out, Sets, resolved
 from agentray.cli.runs import runs
 from agentray.config import (
     EvaluateConfig,
@@ -21,10 +22,8 @@ from agentray.config import (
     ReportConfig,
     RolloutConfig,
     ServeConfig,
-    Settings,
     TrainConfig,
     TuneConfig,
-    load,
 )
 from agentray.errors import AgentrayError, UsageError
 
@@ -39,16 +38,6 @@ app = typer.Typer(
 models = typer.Typer(help="Model weights.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
-
-_C = TypeVar("_C", bound=Settings)
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="TOML file; the stage reads its own table.")
-]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a setting: table.key=value.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")]
-Envs = Annotated[list[str] | None, typer.Option("--env", help="Environment id; may be repeated.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Output directory.")]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -71,17 +60,6 @@ def main(arguments: list[str] | None = None) -> None:
         console.fail(usage, as_json=as_json)
         code = usage.exit_code
     sys.exit(code or 0)
-
-
-def _settings(
-    kind: type[_C], table: str, file: Path | None, sets: list[str] | None, dry_run: bool, **values: Any
-) -> _C:
-    """Resolved settings of a stage; with `dry_run`, print them and stop."""
-    config = load(kind, table, file=file, overrides=sets or (), values=values)
-    if dry_run:
-        console.show({"stage": table, "settings": config.model_dump(mode="json")}, as_json=True)
-        raise typer.Exit(0)
-    return config
 
 
 @app.command()
@@ -109,7 +87,7 @@ def rollout(
 
     values = {"envs": env, "policy": policy, "split": split, "num_tasks": num_tasks, "samples": samples}
     faults = parse(chaos) if chaos else None
-    settings = _settings(
+    settings = resolved(
         RolloutConfig,
         "rollout",
         config,
@@ -140,7 +118,7 @@ def filter_(
     """Keep the trajectories that earned their reward; say why others were dropped."""
     from agentray.data.filtering import run
 
-    settings = _settings(
+    settings = resolved(
         FilterConfig, "filter", config, sets, dry_run, runs=run_, min_reward=min_reward, out=out
     )
     console.show(run(settings), as_json=as_json)
@@ -165,7 +143,7 @@ def mix(
 
     sources = [{"path": path, "name": path.stem} for path in general] if general else None
     values = {"agent": agent, "general": sources, "model": model, "eta": eta, "out": out}
-    console.show(run(_settings(MixConfig, "mix", config, sets, dry_run, **values)), as_json=as_json)
+    console.show(run(resolved(MixConfig, "mix", config, sets, dry_run, **values)), as_json=as_json)
 
 
 @app.command()
@@ -184,7 +162,7 @@ def train(
     from agentray.train.run import run
 
     values = {"data": data, "model": model, "num_steps": num_steps, "num_workers": num_workers, "out": out}
-    settings = _settings(TrainConfig, "train", config, sets, dry_run, **values)
+    settings = resolved(TrainConfig, "train", config, sets, dry_run, **values)
     with console.progress("train") as progress:
         summary = run(settings, progress)
     console.show(summary, as_json=as_json)
@@ -206,7 +184,7 @@ def tune(
     from agentray.tune.run import nested, run
 
     values = nested(data=data, model=model, envs=env, out=out) | {"etas": eta}
-    settings = _settings(TuneConfig, "tune", config, sets, dry_run, **values)
+    settings = resolved(TuneConfig, "tune", config, sets, dry_run, **values)
     with console.progress("tune") as progress:
         summary = run(settings, progress)
     console.show(summary, as_json=as_json)
@@ -225,7 +203,7 @@ def serve(
     """Serve a model behind an OpenAI-compatible API until Ctrl-C."""
     from agentray.serving.run import run
 
-    run(_settings(ServeConfig, "serve", config, sets, dry_run, model=model, port=port, host=host))
+    run(resolved(ServeConfig, "serve", config, sets, dry_run, model=model, port=port, host=host))
     if as_json:
         console.show({"stopped": True}, as_json=True)
 
@@ -247,7 +225,7 @@ def evaluate(
     from agentray.evaluate.run import run
 
     values = {"envs": env, "policy": model or policy, "split": split, "num_tasks": num_tasks, "out": out}
-    settings = _settings(EvaluateConfig, "evaluate", config, sets, dry_run, **values)
+    settings = resolved(EvaluateConfig, "evaluate", config, sets, dry_run, **values)
     with console.progress("evaluate") as progress:
         summary = run(settings, progress)
     console.show(summary, as_json=as_json)
@@ -268,7 +246,7 @@ def report(
     from agentray.evaluate.compare import run
 
     values = {"before": before, "after": after, "train": train, "out": out}
-    console.show(run(_settings(ReportConfig, "report", config, sets, dry_run, **values)), as_json=as_json)
+    console.show(run(resolved(ReportConfig, "report", config, sets, dry_run, **values)), as_json=as_json)
 
 
 @app.command()
@@ -282,7 +260,7 @@ def quickstart(
     """The whole loop once, on this machine: collect, filter, mix, train, serve, evaluate, report."""
     from agentray.cli.quickstart import QuickstartConfig, conclude, run
 
-    settings = _settings(QuickstartConfig, "quickstart", config, sets, dry_run, out=out)
+    settings = resolved(QuickstartConfig, "quickstart", config, sets, dry_run, out=out)
     report = run(settings)
     if as_json:
         console.show(report, as_json=True)
