@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -163,6 +164,8 @@ class Episode:
         """Give a turn's reply to the environment; its end of the episode, if it is one, and its info."""
         reply = turn.reply
         observation, reward, terminated, truncated, info = await session.step(reply.text)
+        if not math.isfinite(reward):
+            raise ValueError(f"the environment gave the reward {reward!r}")
         over = terminated or truncated
         self._metrics = dict(info.get("metrics", {}))
         state = _digest(observation, reward, over, info)

@@ -24,8 +24,8 @@ from agentray.types import EnvSpec, PolicySpec, Sampling
 
 HEARTBEAT_S = 1.0
 """Longest wait of an exchange in which nothing happens."""
-_GATHER_S = 0.002
-"""What happens within this time travels in one batch."""
+_MANY = 32
+"""Entries that are worth an exchange at once."""
 
 
 class RolloutWorker:
@@ -51,7 +51,7 @@ class RolloutWorker:
     ) -> None:
         self._hosts = {spec.id: Host(spec) for spec in environments}
         self._spec, self._sampling, self._limits, self._chaos = policy, sampling, limits, chaos
-        self._outbox = Outbox(paid=policy.scope != "task")
+        self._outbox = Outbox(policy.scope != "task", limits.gather_s)
         self._running: set[asyncio.Task[None]] = set()
         self._router: Router | None = None
         if policy.scope != "task":
@@ -121,15 +121,16 @@ class Outbox:
 
     Args:
         paid: Whether an episode must wait until its turns are acknowledged.
+        gather_s: What happens within this time travels in one batch.
     """
 
-    def __init__(self, paid: bool) -> None:
-        self._paid = paid
+    def __init__(self, paid: bool, gather_s: float) -> None:
+        self._paid, self._gather_s = paid, gather_s
         self._entries: list[Entry] = []
         self._outcomes: list[Outcome] = []
         self._number, self._acknowledged = 1, 0
         self._some = asyncio.Event()
-        self._safe: dict[int, asyncio.Future[None]] = {}
+        self._safe: dict[int, asyncio.Event] = {}
 
     def write(self, entry: Entry) -> None:
         """Take an entry."""
@@ -143,10 +144,10 @@ class Outbox:
             return
         if not self._entries and self._acknowledged >= self._number - 1:
             return
-        waiting = self._safe.get(self._number)
-        if waiting is None:
-            waiting = self._safe[self._number] = asyncio.get_running_loop().create_future()
-        await asyncio.shield(waiting)
+        safe = self._safe.get(self._number)
+        if safe is None:
+            safe = self._safe[self._number] = asyncio.Event()
+        await safe.wait()
 
     def finish(self, outcome: Outcome) -> None:
         """Take an outcome."""
@@ -157,14 +158,16 @@ class Outbox:
         """Batches up to `number` are on the disk."""
         self._acknowledged = number
         for each in [each for each in self._safe if each <= number]:
-            self._safe.pop(each).set_result(None)
+            self._safe.pop(each).set()
 
     async def collect(self) -> tuple[int, list[Entry], list[Outcome]]:
         """Everything so far, as the next batch; waits for something, but not longer than a heartbeat."""
         if not self._some.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._some.wait(), HEARTBEAT_S)
-        await asyncio.sleep(_GATHER_S)
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._some.wait()
+        if len(self._entries) < _MANY:
+            await asyncio.sleep(self._gather_s)
         self._some.clear()
         entries, outcomes = self._entries, self._outcomes
         self._entries, self._outcomes = [], []

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "agentray"
 BASE = {"types", "errors"}
-CORE = BASE | {"config", "manifest", "models", "cluster", "template"}
+CORE = BASE | {"config", "manifest", "models", "cluster", "template", "encoding"}
 ROLLOUT = CORE | {"env", "policy", "data"}
 OURS = {
     "types": set(),
@@ -17,6 +17,7 @@ OURS = {
     "models": BASE,
     "cluster": BASE,
     "template": BASE,
+    "encoding": BASE,
     "env": CORE,
     "policy": CORE | {"env"},
     "data": CORE | {"env", "policy"},
@@ -37,6 +38,7 @@ THIRD_PARTY = {
     "models": set(),
     "cluster": {"ray"},
     "template": set(),
+    "encoding": {"msgspec"},
     "env": {"gymnasium"},
     "policy": {"gymnasium", "aiohttp"},
     "data": {"numpy", "pyarrow"},
