@@ -7,7 +7,7 @@ from agentray.encoding import decode, encode
 
 @pytest.mark.parametrize(
     "document",
-    [{"a": [1, 2.5, None, True]}, {"text": "€ 愛 \x00 \u2028 \" \\"}, {"half": "\ud83d"}, [], "", 10**30],
+    [{"a": [1, 2.5, None, True]}, {"text": '€ 愛 \x00 \u2028 " \\'}, {"half": "\ud83d"}, [], "", 10**30],
 )
 def test_what_was_encoded_is_one_line_and_decodes_to_the_same(document):
     line = encode(document)
