@@ -40,8 +40,8 @@ class EngineConfig(Settings):
 class SamplingConfig(Settings):
     """How replies are drawn."""
 
-    temperature: float = Field(0.0, ge=0)
-    """0 is greedy."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    """0 is greedy; engines take no more than 2."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Nucleus sampling mass."""
     max_tokens: int = Field(128, ge=1)
@@ -97,7 +97,7 @@ class RolloutConfig(EpisodeSettings):
     """Tasks of the split to skip."""
     samples: int = Field(1, ge=1)
     """Attempts per task."""
-    temperatures: list[Annotated[float, Field(ge=0)]] = []
+    temperatures: list[Annotated[float, Field(ge=0, le=2)]] = []
     """Temperature of a task's first, second, ... attempt, from the start again where there are more; empty
     takes `sampling.temperature`."""
     retry_failed: bool = False
