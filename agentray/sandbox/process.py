@@ -62,15 +62,14 @@ class Process(asyncio.SubprocessProtocol):
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], files: Mapping[str, str], limits: Limits, backend: Backend
+        cls, command: Sequence[str], files: Mapping[str, bytes], limits: Limits, backend: Backend
     ) -> Process:
         """A sandbox in which the command has begun, with its files in the working directory.
 
         Raises:
             ResourceError: The sandbox could not be made.
         """
-        contents = {f"./{name}": text.encode(errors="replace") for name, text in files.items()}
-        sizes = [part for name, content in contents.items() for part in (name, str(len(content)))]
+        sizes = [part for name, content in files.items() for part in (f"./{name}", str(len(content)))]
         self = cls(limits)
         inner = ["sh", "-c", _BEGIN, "sh", self._ready.decode(), *sizes, "--", *command]
         launch = backend.launch(limits)
@@ -90,7 +89,7 @@ class Process(asyncio.SubprocessProtocol):
             for descriptor in launch.descriptors:
                 os.close(descriptor)
         try:
-            self.write(b"".join(contents.values()))
+            self.write(b"".join(files.values()))
             await self._wait_until_begun(backend)
         except BaseException:
             await self.close()

@@ -12,7 +12,7 @@ from agentray.sandbox.backends import Backend
 from agentray.sandbox.process import Process
 from agentray.sandbox.result import Ended, Limits, Result
 
-_DEFAULT = Limits()
+DEFAULT = Limits()
 _ARGUMENT_BYTES = 128 * 2**10
 """Longest argument that Linux accepts with its NUL: MAX_ARG_STRLEN of linux/binfmts.h."""
 _ARGUMENTS_BYTES = 2**20
@@ -24,7 +24,7 @@ async def run(
     *,
     stdin: str = "",
     files: Mapping[str, str] | None = None,
-    limits: Limits = _DEFAULT,
+    limits: Limits = DEFAULT,
     backend: Backend | None = None,
 ) -> Result:
     """Run a command in a sandbox of its own.
@@ -40,10 +40,9 @@ async def run(
 
     Raises:
         ResourceError: This machine has nothing to make a sandbox with, or it did not start.
-        ValueError: A file is outside the working directory.
+        ValueError: A file is outside the working directory, or too large.
     """
-    command, inputs = [_clean(part) for part in command], dict(files or {})
-    _check_files(inputs, limits)
+    command, inputs = [_clean(part) for part in command], checked(files or {}, limits)
     if reason := refusal(command):
         return Result(126, "", reason, 0.0, "exited")
     if backend is None:
@@ -77,10 +76,17 @@ def _clean(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _check_files(files: Mapping[str, str], limits: Limits) -> None:
-    for name, text in files.items():
+def checked(files: Mapping[str, str], limits: Limits) -> dict[str, bytes]:
+    """The content of the files, each below the working directory and not too large.
+
+    Raises:
+        ValueError: One is not.
+    """
+    contents = {_clean(name): text.encode(errors="replace") for name, text in files.items()}
+    for name, content in contents.items():
         parts = PurePosixPath(name).parts
         if not parts or "\0" in name or ".." in parts or name.startswith("/") or name.endswith("/"):
             raise ValueError(f"{name!r} is no path of a file below the working directory")
-        if len(text.encode(errors="replace")) > limits.file_bytes:
+        if len(content) > limits.file_bytes:
             raise ValueError(f"{name!r} has more than the {limits.file_bytes} bytes that a file may have")
+    return contents
