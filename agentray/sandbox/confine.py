@@ -40,7 +40,7 @@ def limited(limits: Limits) -> list[str]:
         "fsize": _at_most(resource.RLIMIT_FSIZE, limits.file_bytes),
         "nofile": _at_most(resource.RLIMIT_NOFILE, _NOFILE),
         "memlock": _at_most(resource.RLIMIT_MEMLOCK, _MEMLOCK_BYTES),
-        "core": 0,
+        "core": 1,  # 0 would still feed a core to the program of the host's core_pattern; 1 does not: core(5)
         "nice": 0,
         "rtprio": 0,
     }

@@ -4,9 +4,9 @@ r"""A bash that keeps its state between commands: directory, variables, function
         await shell.run("cd /tmp && x=1")
         (await shell.run("echo $x; pwd")).stdout  # "1\n/tmp\n"
 
-bash reads commands from a pipe that a command does not inherit, and reports the end of each with a random word on
-both streams. What runs in the shell can disturb this report, and so end its shell or falsify its own results; it
-cannot make the caller wait beyond the time limit. Judge an episode in a sandbox of its own, not in its shell.
+bash reads commands from a pipe that a command does not inherit, and reports the end of each with a random
+word on both streams. What runs in the shell can disturb this report, and so end its shell or falsify its own
+results, never make the caller wait beyond the time limit. What judges an episode should not trust its shell.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from agentray.sandbox.run import DEFAULT, checked, refusal
 _BASH = ("bash", "--noprofile", "--norc", "-s")
 _KEEP_STREAMS = "exec 253>&1 254>&2\n"
 """A command may redirect the shell's own streams; the report goes to these."""
+_NEXT = "</dev/null\n\n"
+"""The blank line brings bash 5's parser back to its senses after a command with an unclosed quote."""
 _REPORT = "{{ builtin printf '{word} %s\\n' $? >&253; builtin printf {word} >&254; }} 2>/dev/null\n"
 """Its own errors, and its trace under `set -x`, are nobody's output."""
 
@@ -66,7 +68,7 @@ class Shell:
     async def _run(self, command: str, timeout_s: float) -> Result:
         word = secrets.token_hex(16)
         restore = f"(exit {self._exit_code})\n" if "$?" in command and self._exit_code else ""
-        script = f"builtin eval -- {shlex.quote(restore + command)} </dev/null\n\n"
+        script = f"builtin eval -- {shlex.quote(restore + command)} {_NEXT}"
         began, late = monotonic(), False
         try:
             self._process.write((script + _REPORT.format(word=word)).encode(errors="replace"))

@@ -1,0 +1,86 @@
+"""A control group for each sandbox, where this process may make one: a limit on all its processes together.
+
+Without one, memory is limited for each process only, and a user's processes are counted by RLIMIT_NPROC alone.
+Root may mostly make one, a user where the system has delegated its group. Version 2 and version 1 are known; no
+setting of a group that is not ours is changed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from agentray.sandbox.result import Limits
+
+_ROOT = Path("/sys/fs/cgroup")
+_OWN_PROCESSES = 8
+"""What makes the sandbox and waits for it."""
+_ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"'
+
+
+def create(limits: Limits) -> tuple[Path, ...]:
+    """A new group with these limits: one directory, or one each for memory and processes; none where it fails."""
+    name, made = f"agentray-{secrets.token_hex(8)}", []
+    memory, processes = (
+        str(limits.memory_bytes + limits.disk_bytes),
+        str(limits.num_processes + _OWN_PROCESSES),
+    )
+    settings = {"memory.max": memory, "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": processes}
+    settings |= {"memory.limit_in_bytes": memory}
+    try:
+        for parent in _parents():
+            group = parent / name
+            group.mkdir()
+            made.append(group)
+            for setting, value in settings.items():
+                if (group / setting).exists():
+                    (group / setting).write_text(value)
+    except OSError:
+        removed(made)
+        return ()
+    return tuple(made)
+
+
+def entering(groups: tuple[Path, ...]) -> list[str]:
+    """Beginning of a command line that runs in these groups."""
+    return ["sh", "-c", _ENTER, "sh", *map(str, groups), "--"] if groups else []
+
+
+def removed(groups: tuple[Path, ...] | list[Path]) -> bool:
+    """Kill what is left in these groups and remove them; False while the kernel still clears them."""
+    for group in groups:
+        with suppress(OSError):
+            (group / "cgroup.kill").write_text("1")
+        with suppress(OSError):
+            group.rmdir()
+    return not any(group.exists() for group in groups)
+
+
+@functools.cache
+def _parents() -> tuple[Path, ...]:
+    """Groups below which ours go: this process's own, else those at the top."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ()
+    own = {names: path for _, names, path in (line.split(":", 2) for line in lines)}
+    unified = [_ROOT / own.get("", "/").lstrip("/"), _ROOT]
+    for group in unified:
+        if {"memory", "pids"} <= set(_words(group / "cgroup.subtree_control")):
+            return (group,)
+    found = []
+    for controller in ("memory", "pids"):
+        paths = [path for names, path in own.items() if controller in names.split(",")]
+        choices = [_ROOT / controller / path.lstrip("/") for path in (*paths, "/")]
+        found += [group for group in choices if os.access(group, os.W_OK)][:1]
+    return tuple(found)
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").split()
+    except OSError:
+        return []
