@@ -20,6 +20,8 @@ from agentray.sandbox import rootfs, seccomp
 from agentray.sandbox.confine import limited, unprivileged
 from agentray.sandbox.result import Limits
 
+INSTALL = "apt-get install bubblewrap, or your system's package of that name; see docs/sandbox.md"
+"""What to type where nothing works."""
 _PROBE_S = 20.0
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
@@ -71,7 +73,7 @@ def backend(name: str | None = None) -> Backend:
     raise ResourceError(
         "this machine cannot confine programs" if name is None else f"{name} cannot confine programs here",
         "; ".join(problem(each) for each in wanted),
-        "apt-get install bubblewrap, or your system's package of that name; see docs/sandbox.md",
+        INSTALL,
     )
 
 
@@ -130,3 +132,5 @@ def _unshare(limits: Limits) -> Launch:
 _FIRST_PROCESS = 'exec 9>&2 2>/dev/null; (exec "$@" 2>&9 9>&-); exit $?'
 """Process number 1 stays behind, because it has no default signals: a command must be able to kill itself."""
 _LAUNCHES: dict[str, Callable[[Limits], Launch]] = {"bwrap": _bwrap, "unshare": _unshare}
+NAMES = tuple(_LAUNCHES)
+"""All backends, best first."""

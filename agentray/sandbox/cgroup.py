@@ -1,7 +1,7 @@
 """A control group for each sandbox, where this process may make one: a limit on all its processes together.
 
-Without one, memory is limited for each process only, and a user's processes are counted by RLIMIT_NPROC alone.
-Root may mostly make one, a user where the system has delegated its group. Version 2 and version 1 are known; no
+Without one, memory is limited for each process only, and processes are counted by RLIMIT_NPROC alone. Root
+may mostly make one, a user where the system has delegated its group. Version 2 and version 1 are known; no
 setting of a group that is not ours is changed.
 """
 
@@ -15,18 +15,23 @@ from pathlib import Path
 
 from agentray.sandbox.result import Limits
 
+_PREFIX = "agentray-"
 _ROOT = Path("/sys/fs/cgroup")
-_OWN_PROCESSES = 8
+_NUM_OWN_PROCESSES = 8
 """What makes the sandbox and waits for it."""
 _ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"'
 
 
 def create(limits: Limits) -> tuple[Path, ...]:
-    """A new group with these limits: one directory, or one each for memory and processes; none where it fails."""
-    name, made = f"agentray-{secrets.token_hex(8)}", []
+    """A new group with these limits.
+
+    Returns:
+        Its directory, in version 1 one each for memory and processes; nothing where it cannot be made.
+    """
+    name, made = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}", []
     memory, processes = (
         str(limits.memory_bytes + limits.disk_bytes),
-        str(limits.num_processes + _OWN_PROCESSES),
+        str(limits.num_processes + _NUM_OWN_PROCESSES),
     )
     settings = {"memory.max": memory, "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": processes}
     settings |= {"memory.limit_in_bytes": memory}
@@ -61,7 +66,17 @@ def removed(groups: tuple[Path, ...] | list[Path]) -> bool:
 
 @functools.cache
 def _parents() -> tuple[Path, ...]:
-    """Groups below which ours go: this process's own, else those at the top."""
+    """Groups below which ours go, swept once of those that a killed process left there."""
+    parents = _find_parents()
+    for group in (each for parent in parents for each in parent.glob(f"{_PREFIX}*-*")):
+        if not Path("/proc", group.name.split("-")[1]).exists():
+            with suppress(OSError):  # it is not empty
+                group.rmdir()
+    return parents
+
+
+def _find_parents() -> tuple[Path, ...]:
+    """This process's own groups, else those at the top."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
