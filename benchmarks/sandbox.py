@@ -22,7 +22,7 @@ from pathlib import Path
 
 from agentray import manifest
 from agentray.sandbox import Backend, available, backend, run, shell
-from agentray.sandbox.backends import Launch
+from agentray.sandbox.launch import Launch
 
 _PER_SHELL = 20
 """Commands measured in each shell."""

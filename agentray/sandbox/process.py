@@ -17,7 +17,8 @@ from typing import Literal, cast
 
 from agentray.errors import ResourceError
 from agentray.sandbox import cgroup
-from agentray.sandbox.backends import Backend, Launch
+from agentray.sandbox.backends import Backend
+from agentray.sandbox.launch import Launch
 from agentray.sandbox.result import Limits
 
 _log = logging.getLogger(__name__)
@@ -31,10 +32,11 @@ _GONE_S = 10.0
 _CLEARING_S = 0.002
 
 _BEGIN = r"""
-printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'agent:x:1000:1000::/home/agent:/bin/bash' >/etc/passwd
-printf '%s\n' 'root:x:0:' 'agent:x:1000:' >/etc/group
-printf '%s\n' '127.0.0.1 localhost sandbox' >/etc/hosts
-cd /home/agent || exit
+if [ -w /etc ]; then
+  printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'agent:x:1000:1000::/home/agent:/bin/bash' >/etc/passwd
+  printf '%s\n' 'root:x:0:' 'agent:x:1000:' >/etc/group
+  printf '%s\n' '127.0.0.1 localhost sandbox' >/etc/hosts
+fi
 ready=$1; shift
 while [ "$1" != -- ]; do
   case $1 in ./*/*) mkdir -p "${1%/*}";; esac
@@ -63,6 +65,7 @@ class Process(asyncio.SubprocessProtocol):
         self._ready = secrets.token_hex(16).encode()
         self._begun = False
         self._changed: asyncio.Future[None] | None = None
+        self._stop_command: tuple[str, ...] = ()
         self._transport: asyncio.SubprocessTransport | None = None
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.overflowed = False
@@ -89,6 +92,7 @@ class Process(asyncio.SubprocessProtocol):
         return self
 
     async def _spawn(self, inner: Sequence[str], launch: Launch) -> None:
+        self._stop_command = launch.stop
         try:
             await self._loop.subprocess_exec(
                 lambda: self,
@@ -161,12 +165,19 @@ class Process(asyncio.SubprocessProtocol):
         self.kill()
         with suppress(TimeoutError):
             async with asyncio.timeout(_GONE_S):
+                await self._stop()
                 if self._transport is not None:
                     await asyncio.wait([self.gone])
                 while not cgroup.removed(self._groups):
                     await asyncio.sleep(_CLEARING_S)
                 return
         _log.warning("a sandbox is still there %g s after it was killed", _GONE_S)
+
+    async def _stop(self) -> None:
+        if self._stop_command:
+            devnull = subprocess.DEVNULL
+            stop = await asyncio.create_subprocess_exec(*self._stop_command, stdout=devnull, stderr=devnull)
+            await stop.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import shlex
 
-HOME = "/home/agent"
-"""The working directory of a command."""
+from agentray.sandbox.launch import HOME
+
 _DIRECTORIES = (
     "dev/shm",
     "etc",

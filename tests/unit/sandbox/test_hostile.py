@@ -16,7 +16,7 @@ import pytest
 from hostile import CASES
 
 from agentray.sandbox import Backend, Limits, Result, run
-from agentray.sandbox.backends import ENVIRONMENT
+from agentray.sandbox.launch import ENVIRONMENT
 
 MARK = f"agentray-test-{uuid.uuid4().hex}"
 """In the command line or the environment of every process that a case starts."""

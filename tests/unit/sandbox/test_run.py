@@ -13,6 +13,7 @@ import sandboxes
 
 from agentray.errors import ResourceError, UsageError
 from agentray.sandbox import Limits, Result, available, backend, backends, cgroup, run, seccomp
+from agentray.sandbox.launch import Launch
 
 BASH = ("bash", "-c")
 
@@ -72,9 +73,7 @@ def test_without_any_backend_the_error_names_what_to_install(monkeypatch, tmp_pa
 
 
 def test_a_sandbox_that_does_not_start_says_why(confined):
-    broken = backends.Backend(
-        "broken", lambda _: backends.Launch(("sh", "-c", "echo because >&2; exit 1", "sh"))
-    )
+    broken = backends.Backend("broken", lambda _: Launch(("sh", "-c", "echo because >&2; exit 1", "sh")))
     with pytest.raises(ResourceError, match="because"):
         once(broken, "true")
 
