@@ -49,7 +49,7 @@ class Check:
 
 
 def diagnose() -> list[Check]:
-    """All checks, in the order a newcomer should mend them. Loads no model library and starts nothing."""
+    """All checks, in the order a newcomer should mend them. Loads no model library."""
     checks = [
         _python(),
         _cpus(),

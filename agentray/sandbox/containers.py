@@ -1,7 +1,7 @@
 """The sandbox of a machine that has neither bubblewrap nor util-linux, but a Docker daemon that answers.
 
-Nothing is pulled here: `docker pull python:3.11-slim` first. Starting a container takes some 0.4 s. A caller that
-is killed leaves its container running, unlike with the other backends.
+Nothing is pulled here: `docker pull python:3.11-slim` first. Starting a container takes some 0.4 s. A caller
+that is killed leaves its container running, unlike with the other backends.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -13,10 +14,6 @@ from agentray.sandbox.process import Process
 from agentray.sandbox.result import Ended, Limits, Result
 
 DEFAULT = Limits()
-_ARGUMENT_BYTES = 128 * 2**10
-"""Longest argument that Linux accepts with its NUL: MAX_ARG_STRLEN of linux/binfmts.h."""
-_ARGUMENTS_BYTES = 2**20
-"""Longest command; Linux accepts a quarter of the stack's limit, which is 2 MiB mostly."""
 
 
 async def run(
@@ -43,11 +40,16 @@ async def run(
         ValueError: A file is outside the working directory, or too large.
     """
     command, inputs = [_clean(part) for part in command], checked(files or {}, limits)
-    if reason := refusal(command):
-        return Result(126, "", reason, 0.0, "exited")
+    if not command or any("\0" in part for part in command):
+        return refused("a NUL character in the command" if command else "no command")
     if backend is None:
         backend = await asyncio.to_thread(backends.backend)
-    process = await Process.start(command, inputs, limits, backend)
+    try:
+        process = await Process.start(command, inputs, limits, backend)
+    except OSError as error:
+        if error.errno != errno.E2BIG:
+            raise
+        return refused("argument list too long")
     try:
         process.write(stdin.encode(errors="replace"))
         process.end_input()
@@ -61,14 +63,9 @@ async def run(
     return Result(exit_code, process.take(1), process.take(2), wall_s, ended)
 
 
-def refusal(command: Sequence[str]) -> str:
-    """Why Linux would not start a command; empty if it would."""
-    lengths = [len(part.encode()) + 1 for part in command]
-    if any("\0" in part for part in command):
-        return "sandbox: a NUL character in the command\n"
-    if max(lengths, default=0) > _ARGUMENT_BYTES or sum(lengths) > _ARGUMENTS_BYTES:
-        return "sandbox: argument list too long\n"
-    return "" if command else "sandbox: no command\n"
+def refused(reason: str) -> Result:
+    """The result of a command that no system would start, as a shell reports it."""
+    return Result(126, "", f"sandbox: {reason}\n", 0.0, "exited")
 
 
 def _clean(text: str) -> str:

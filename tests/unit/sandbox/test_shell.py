@@ -127,6 +127,12 @@ def test_a_guessed_report_fools_nobody(confined):
     assert second.stdout == "next\n"
 
 
+def test_a_command_may_be_long_but_holds_no_nul(confined):
+    results = play(confined, f"cat <<'EOF' | wc -c\n{'x' * 300_000}\nEOF", "echo a\0b", "echo alive")
+    assert [each.stdout for each in results] == ["300001\n", "", "alive\n"]
+    assert results[1].exit_code == 126
+
+
 def test_a_cancelled_call_ends_the_shell(confined):
     async def session() -> Result:
         async with shell(backend=confined) as opened:
