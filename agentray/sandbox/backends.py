@@ -19,7 +19,7 @@ from agentray.errors import ResourceError, UsageError, closest
 from agentray.sandbox import rootfs, seccomp
 from agentray.sandbox.confine import limited, unprivileged
 from agentray.sandbox.containers import docker
-from agentray.sandbox.launch import HOME, Launch
+from agentray.sandbox.launch import ENVIRONMENT, HOME, Launch
 from agentray.sandbox.result import Limits
 
 INSTALL = "apt-get install bubblewrap, or your system's package of that name; see docs/sandbox.md"
@@ -63,8 +63,10 @@ def backend(name: str | None = None) -> Backend:
 @functools.cache
 def problem(name: str) -> str:
     """Why a backend does not work on this machine; empty if it does."""
-    programs = (name,) if name == "docker" else (name, "setpriv", "prlimit")
-    missing = [each for each in programs if not shutil.which(each)]
+    programs, path = (
+        ((name,), None) if name == "docker" else ((name, "setpriv", "prlimit"), ENVIRONMENT["PATH"])
+    )
+    missing = [each for each in programs if not shutil.which(each, path=path)]
     if missing:
         return f"{name}: {' and '.join(missing)} not installed"
     try:

@@ -13,7 +13,7 @@ import sandboxes
 
 from agentray.errors import ResourceError, UsageError
 from agentray.sandbox import Limits, Result, available, backend, backends, cgroup, run, seccomp
-from agentray.sandbox.launch import Launch
+from agentray.sandbox.launch import ENVIRONMENT, Launch
 
 BASH = ("bash", "-c")
 
@@ -59,12 +59,13 @@ def test_lone_surrogates_of_a_model_are_replaced(confined):
 
 
 def test_an_unknown_backend_is_named_with_the_accepted_ones():
-    with pytest.raises(UsageError, match="bwrap, unshare"):
+    with pytest.raises(UsageError, match="bwrap, docker, unshare"):
         backend("bwarp")
 
 
 def test_without_any_backend_the_error_names_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(ENVIRONMENT, "PATH", str(tmp_path))
     backends.problem.cache_clear()
     with pytest.raises(ResourceError, match="install bubblewrap") as caught:
         asyncio.run(run(["true"]))
