@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MIB = 2**20
+BWRAP = ("bwrap",)
+OURS = ("bwrap", "unshare")
+"""Docker limits with control groups, and shows more of its own /dev, /sys and image."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Case:
     ended: str = "exited"
     limits: Mapping[str, float] = field(default_factory=dict)
     stdin: str = ""
-    only: str | None = None
-    """The backend that holds it; on others it does not apply, docs/sandbox.md says why."""
+    on: tuple[str, ...] = ("bwrap", "unshare", "docker")
+    """Backends that hold it in this way; docs/sandbox.md says what the others do."""
 
 
 def python(name: str, script: str, **more: object) -> Case:
@@ -147,21 +150,20 @@ print("held")""",
     Case("killing everything", "kill -9 -1; echo over", None, None),
     refused("killing the caller", "kill -9 @PID"),
     refused("killing the caller's group", "kill -9 -- -@GROUP"),
-    Case("raising the limit of processes", "ulimit -u 4096 2>/dev/null && echo escaped; echo held"),
-    Case("raising the limit of memory", "ulimit -v unlimited 2>/dev/null && echo escaped; echo held"),
+    Case("raising the limit of processes", "ulimit -u 4096 2>/dev/null && echo escaped; echo held", on=OURS),
+    Case(
+        "raising the limit of memory", "ulimit -v unlimited 2>/dev/null && echo escaped; echo held", on=OURS
+    ),
     Case("raising the limit of files", "ulimit -n 100000 2>/dev/null && echo escaped; echo held"),
     refused("more priority", "renice -5 $$"),
     refused("realtime", "chrt -f 1 true"),
 )
 
 MEMORY = (
-    python(
-        "memory",
-        "try: held = bytearray(2**31)\nexcept MemoryError: print('held')",
-    ),
-    call("shared memory", "mmap.mmap(-1, 2**31)"),
-    call("memory file", "os.memfd_create('x')", only="bwrap"),
-    call("System V memory", "c.shmget(0, 2**20, 0o1600)", only="bwrap"),
+    python("memory", "try: held = bytearray(2**31)\nexcept MemoryError: print('held')", on=OURS),
+    call("shared memory", "mmap.mmap(-1, 2**31)", on=OURS),
+    call("memory file", "os.memfd_create('x')", on=BWRAP),
+    call("System V memory", "c.shmget(0, 2**20, 0o1600)", on=BWRAP),
     Case("processor time", "while :; do :; done", "", 152, limits={"cpu_s": 1}),
     Case("processor time, deaf", "trap '' XCPU; while :; do :; done", "", 137, limits={"cpu_s": 1}),
     python(
@@ -226,15 +228,20 @@ FILES = (
     refused("a hard link to a program", "ln /usr/bin/env link"),
     refused("passwords", "cat /etc/shadow"),
     refused("keys", "cat /etc/ssh/*_key /root/.ssh/* /home/*/.ssh/*"),
-    Case("data of services", "ls -A /srv /mnt /opt /var | grep -v : | tr -d '\\n'", "tmp"),
+    Case("data of services", "ls -A /srv /mnt /opt /var | grep -v : | tr -d '\\n'", "tmp", on=OURS),
     refused("Docker's socket", "ls /var/run/docker.sock /run/docker.sock"),
-    Case("devices", "ls /dev | tr '\\n' ' '", "fd full null random shm stderr stdin stdout urandom zero "),
+    Case(
+        "devices",
+        "ls /dev | tr '\\n' ' '",
+        "fd full null random shm stderr stdin stdout urandom zero ",
+        on=OURS,
+    ),
     refused("kernel memory", "head -c 1 /proc/kcore"),
     refused("the kernel's log", "dmesg"),
     refused("a disk", "mknod disk b 8 0"),
     refused("memory as a device", "mknod memory c 1 1"),
-    Case("the kernel's objects", "ls -A /sys 2>/dev/null | wc -l", "0\n"),
-    Case("control groups", "grep -c cgroup /proc/mounts", "0\n", 1),
+    Case("the kernel's objects", "ls -A /sys 2>/dev/null | wc -l", "0\n", on=OURS),
+    Case("control groups", "grep -c cgroup /proc/mounts", "0\n", 1, on=OURS),
     refused("settings of the kernel", "cat /proc/sys/vm/swappiness >/proc/sys/vm/swappiness"),
     refused("the core pattern", "cat /proc/sys/kernel/core_pattern >/proc/sys/kernel/core_pattern"),
     refused("the magic key", "echo h >/proc/sysrq-trigger"),
@@ -246,6 +253,7 @@ FILES = (
         "its own environment",
         "env | grep -vE '^(CASE|_|SHLVL|PWD|OLDPWD)=' | cut -d= -f1 | sort | tr '\\n' ' '",
         "HOME LANG PATH TERM USER ",
+        on=OURS,
     ),
     Case("processes of the host", "[ $(ls /proc | grep -c '^[0-9]') -lt 12 ] && echo held"),
 )
@@ -256,6 +264,7 @@ PRIVILEGES = (
         "id -u; id -un; grep -E 'Cap(Inh|Prm|Eff|Amb)' /proc/self/status | cut -f2 | sort -u; "
         "grep NoNewPrivs /proc/self/status",
         "1000\nagent\n0000000000000000\nNoNewPrivs:\t1\n",
+        on=OURS,
     ),
     refused("a mount", "mount -t tmpfs none /mnt"),
     refused("a bind mount", "mount --bind / /mnt"),
@@ -279,7 +288,11 @@ PRIVILEGES = (
     call("tracing the caller", "c.ptrace(16, @PID, 0, 0)"),
     call("the caller's memory", "open('/proc/@PID/mem')"),
     call("typing into a terminal", "[fcntl.ioctl(each, 0x5412, b'x') for each in range(3)]"),
-    refused("a terminal or console", "[ -e /dev/tty ] || [ -e /dev/console ] || [ -e /dev/pts ] || tty -s"),
+    refused(
+        "a terminal or console",
+        "[ -e /dev/tty ] || [ -e /dev/console ] || [ -e /dev/pts ] || tty -s",
+        on=OURS,
+    ),
     refused("swap", "truncate -s 1M swap && mkswap swap && swapon swap"),
 )
 
@@ -294,8 +307,8 @@ NETWORK = (
     call("an abstract socket of the host", "socket.socket(socket.AF_UNIX).connect('\\0@ABSTRACT')"),
     call("raw packets", "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)"),
     call("raw addresses", "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)"),
-    call("the host of the virtual machine", "socket.socket(40, socket.SOCK_STREAM)", only="bwrap"),
-    call("the kernel's ciphers", "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)", only="bwrap"),
+    call("the host of the virtual machine", "socket.socket(40, socket.SOCK_STREAM)", on=BWRAP),
+    call("the kernel's ciphers", "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)", on=BWRAP),
     Case("interfaces", "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' \\n'", "lo"),
 )
 
