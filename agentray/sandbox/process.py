@@ -133,7 +133,7 @@ class Process(asyncio.SubprocessProtocol):
             self._stdin.write_eof()
 
     async def changed(self) -> None:
-        """Wait for output, or for the end."""
+        """Wait for output, or for the end; one caller at a time."""
         if not self.gone.done():
             self._changed = self._loop.create_future()
             await self._changed

@@ -60,8 +60,8 @@ def test_a_job_in_the_background_goes_on_and_is_heard_later(confined):
         "kill -9 1; kill -9 0 & wait",
         "alias echo=exit eval=exit builtin=exit; shopt -s expand_aliases",
         "unset HOME PATH; PATH=",
-        "cd /; rm -rf --no-preserve-root / 2>/dev/null",
         "cat <<EOF\nunfinished",
+        "cat /proc/$$/fd/*; cat /dev/fd/10",
         "set -u; set -o pipefail; set -o posix; set -f; set -C",
     ],
 )
@@ -101,7 +101,6 @@ def test_a_command_that_ends_the_shell_is_its_last(confined, command, code):
         "enable -n printf",
         "set -n",
         "exec 253>&- 254>&-",
-        "cat /proc/$$/fd/10 /proc/$$/fd/11",
     ],
 )
 def test_a_command_that_does_not_end_ends_the_shell(confined, command):
@@ -138,7 +137,7 @@ def test_a_cancelled_call_ends_the_shell(confined):
         async with shell(backend=confined) as opened:
             call = asyncio.create_task(opened.run("echo begun; sleep 1000"))
             while b"begun" not in opened._process.peek(1):
-                await opened._process.changed()
+                await asyncio.sleep(0)
             call.cancel()
             await asyncio.wait([call])
             assert not opened.alive
