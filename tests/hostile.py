@@ -164,8 +164,14 @@ MEMORY = (
     call("shared memory", "mmap.mmap(-1, 2**31)", on=OURS),
     call("memory file", "os.memfd_create('x')", on=BWRAP),
     call("System V memory", "c.shmget(0, 2**20, 0o1600)", on=BWRAP),
-    Case("processor time", "while :; do :; done", "", 152, limits={"cpu_s": 1}),
-    Case("processor time, deaf", "trap '' XCPU; while :; do :; done", "", 137, limits={"cpu_s": 1}),
+    Case("processor time", "while :; do :; done", "", 152, limits={"cpu_s": 1, "wall_s": 60}),
+    Case(
+        "processor time, deaf",
+        "trap '' XCPU; while :; do :; done",
+        "",
+        137,
+        limits={"cpu_s": 1, "wall_s": 60},
+    ),
     python(
         "file descriptors",
         """

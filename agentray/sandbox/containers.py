@@ -6,6 +6,7 @@ that is killed leaves its container running, unlike with the other backends.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 
@@ -35,7 +36,7 @@ def docker(limits: Limits) -> Launch:
         "shm-size": limits.disk_bytes // 4,
     }
     ulimits = {
-        "cpu": f"{round(limits.cpu_s + 0.5)}:{round(limits.cpu_s + 1.5)}",
+        "cpu": f"{math.ceil(limits.cpu_s)}:{math.ceil(limits.cpu_s) + 1}",
         "fsize": limits.file_bytes,
         "nofile": 1024,
         "core": 1,
