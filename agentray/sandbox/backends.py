@@ -63,9 +63,8 @@ def backend(name: str | None = None) -> Backend:
 @functools.cache
 def problem(name: str) -> str:
     """Why a backend does not work on this machine; empty if it does."""
-    programs, path = (
-        ((name,), None) if name == "docker" else ((name, "setpriv", "prlimit"), ENVIRONMENT["PATH"])
-    )
+    programs = [name] if name == "docker" else [name, "setpriv", "prlimit"]
+    path = None if name == "docker" else ENVIRONMENT["PATH"]  # where they will be executed from
     missing = [each for each in programs if not shutil.which(each, path=path)]
     if missing:
         return f"{name}: {' and '.join(missing)} not installed"

@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +21,7 @@ _PREFIX = "agentray-"
 _ROOT = Path("/sys/fs/cgroup")
 _NUM_OWN_PROCESSES = 8
 """What makes the sandbox and waits for it."""
+_TRIAL_S = 10.0
 _ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"'
 
 
@@ -29,12 +32,14 @@ def create(limits: Limits) -> tuple[Path, ...]:
         Its directory, in version 1 one each for memory and processes; nothing where it cannot be made.
     """
     name, made = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}", []
-    memory, processes = (
-        str(limits.memory_bytes + limits.disk_bytes),
-        str(limits.num_processes + _NUM_OWN_PROCESSES),
-    )
-    settings = {"memory.max": memory, "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": processes}
-    settings |= {"memory.limit_in_bytes": memory}
+    memory_bytes = limits.memory_bytes + limits.disk_bytes  # files are in memory too
+    settings = {
+        "memory.max": memory_bytes,
+        "memory.limit_in_bytes": memory_bytes,
+        "memory.swap.max": 0,
+        "memory.oom.group": 1,
+        "pids.max": limits.num_processes + _NUM_OWN_PROCESSES,
+    }
     try:
         for parent in _parents():
             group = parent / name
@@ -42,19 +47,19 @@ def create(limits: Limits) -> tuple[Path, ...]:
             made.append(group)
             for setting, value in settings.items():
                 if (group / setting).exists():
-                    (group / setting).write_text(value)
+                    (group / setting).write_text(str(value))
     except OSError:
         removed(made)
         return ()
     return tuple(made)
 
 
-def entering(groups: tuple[Path, ...]) -> list[str]:
+def entering(groups: Sequence[Path]) -> list[str]:
     """Beginning of a command line that runs in these groups."""
     return ["sh", "-c", _ENTER, "sh", *map(str, groups), "--"] if groups else []
 
 
-def removed(groups: tuple[Path, ...] | list[Path]) -> bool:
+def removed(groups: Sequence[Path]) -> bool:
     """Kill what is left in these groups and remove them; False while the kernel still clears them."""
     for group in groups:
         with suppress(OSError):
@@ -66,13 +71,29 @@ def removed(groups: tuple[Path, ...] | list[Path]) -> bool:
 
 @functools.cache
 def _parents() -> tuple[Path, ...]:
-    """Groups below which ours go, swept once of those that a killed process left there."""
+    """Groups below which ours go, tried once, and swept of those that a killed process left there."""
     parents = _find_parents()
+    if not _usable(parents):
+        return ()
     for group in (each for parent in parents for each in parent.glob(f"{_PREFIX}*-*")):
         if not Path("/proc", group.name.split("-")[1]).exists():
             with suppress(OSError):  # it is not empty
                 group.rmdir()
     return parents
+
+
+def _usable(parents: tuple[Path, ...]) -> bool:
+    """Whether a process can go from here into a group there."""
+    trial = [parent / f"{_PREFIX}{os.getpid()}-trial-{secrets.token_hex(8)}" for parent in parents]
+    try:
+        for group in trial:
+            group.mkdir()
+        done = subprocess.run([*entering(trial), "true"], capture_output=True, timeout=_TRIAL_S)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    finally:
+        removed(trial)
+    return done.returncode == 0
 
 
 def _find_parents() -> tuple[Path, ...]:

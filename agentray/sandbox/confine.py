@@ -17,7 +17,7 @@ _NOFILE, _MEMLOCK_BYTES = 1024, 65536
 
 
 def unprivileged() -> list[str]:
-    """Beginning of a command line that ends with its parent and, begun by root, owns nothing.
+    """Beginning of a command line that ends with the thread that began it and, begun by root, owns nothing.
 
     A user id of its own also makes the kernel count the processes of this sandbox alone, and count at all:
     the limit does not hold for a real user id of 0.

@@ -175,8 +175,8 @@ class Process(asyncio.SubprocessProtocol):
 
     async def _stop(self) -> None:
         if self._stop_command:
-            devnull = subprocess.DEVNULL
-            stop = await asyncio.create_subprocess_exec(*self._stop_command, stdout=devnull, stderr=devnull)
+            streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            stop = await asyncio.create_subprocess_exec(*self._stop_command, **streams)
             await stop.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -2,16 +2,14 @@ import pytest
 import sandboxes
 
 from agentray.sandbox import backend
-from agentray.sandbox.backends import problem
-
-WHY = "no sandbox works on this machine: {}"
+from agentray.sandbox.backends import NAMES, problem
 
 
 @pytest.fixture(scope="session", params=sandboxes.names() or [None])
 def confined(request):
     """Each backend that works here."""
     if request.param is None:
-        pytest.skip(WHY.format("; ".join((problem("bwrap"), problem("unshare")))))
+        pytest.skip(f"no sandbox works on this machine: {'; '.join(map(problem, NAMES))}")
     return backend(request.param)
 
 

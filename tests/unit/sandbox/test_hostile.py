@@ -18,6 +18,7 @@ from hostile import CASES
 from agentray.sandbox import Backend, Limits, Result, run
 from agentray.sandbox.launch import ENVIRONMENT
 
+pytestmark = pytest.mark.timeout(120)
 MARK = f"agentray-test-{uuid.uuid4().hex}"
 """In the command line or the environment of every process that a case starts."""
 AT_ONCE = 6

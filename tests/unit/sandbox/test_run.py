@@ -15,6 +15,7 @@ from agentray.errors import ResourceError, UsageError
 from agentray.sandbox import Limits, Result, available, backend, backends, cgroup, run, seccomp
 from agentray.sandbox.launch import ENVIRONMENT, Launch
 
+pytestmark = pytest.mark.timeout(120)
 BASH = ("bash", "-c")
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from agentray.sandbox import Limits, Result, shell
 
+pytestmark = pytest.mark.timeout(120)
 QUICK = Limits(wall_s=0.5)
 
 
