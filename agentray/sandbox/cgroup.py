@@ -1,8 +1,7 @@
 """A control group for each sandbox, where this process may make one: a limit on all its processes together.
 
-Without one, memory is limited for each process only, and processes are counted by RLIMIT_NPROC alone. Root
-may mostly make one, a user where the system has delegated its group. Version 2 and version 1 are known; no
-setting of a group that is not ours is changed.
+Without one, memory is limited for each process only, and processes are counted by RLIMIT_NPROC alone. Mostly
+only root may make one. Version 2 and version 1 are known; no setting of a group that is not ours is changed.
 """
 
 from __future__ import annotations
