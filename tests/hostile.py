@@ -21,13 +21,14 @@ class Case:
         script: For bash.
         out: Standard output; None where it does not matter.
         code: Exit code; None where it does not matter.
+        ended: As of `Result`; None where it does not matter.
     """
 
     name: str
     script: str
     out: str | None = "held\n"
     code: int | None = 0
-    ended: str = "exited"
+    ended: str | None = "exited"
     limits: Mapping[str, float] = field(default_factory=dict)
     stdin: str = ""
     on: tuple[str, ...] = ("bwrap", "unshare", "docker")
