@@ -8,16 +8,17 @@ import pytest
 ROOT = Path(__file__).parents[2] / "agentray"
 BASE = {"types", "errors"}
 CORE = BASE | {"config", "manifest", "models", "cluster", "template"}
-ROLLOUT = CORE | {"env", "policy", "data"}
+ROLLOUT = CORE | {"sandbox", "env", "policy", "data"}
 OURS = {
     "types": set(),
     "errors": set(),
+    "sandbox": {"errors"},
     "config": BASE,
     "manifest": BASE,
     "models": BASE,
     "cluster": BASE,
     "template": BASE,
-    "env": CORE,
+    "env": CORE | {"sandbox"},
     "policy": CORE | {"env"},
     "data": CORE | {"env", "policy"},
     "rollout": ROLLOUT,
@@ -32,6 +33,7 @@ OURS = {
 THIRD_PARTY = {
     "types": set(),
     "errors": set(),
+    "sandbox": set(),
     "config": {"pydantic"},
     "manifest": set(),
     "models": set(),

@@ -1,0 +1,187 @@
+"""One sandbox as its host sees it: bounded output, a kill that reaches everything, no wait without an end.
+
+A protocol class: `wait()` of `asyncio.create_subprocess_exec` also waits for whoever inherited a pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Literal, cast
+
+from agentray.errors import ResourceError
+from agentray.sandbox.backends import Backend
+from agentray.sandbox.result import Limits
+
+_START_S = 30.0
+"""Longest wait for a sandbox to begin; it takes hundredths of a second."""
+_DRAIN_S = 0.5
+"""Longest wait for the last words of a sandbox that has ended."""
+_GONE_S = 10.0
+"""Longest wait for the kernel to clear a killed sandbox away."""
+
+_BEGIN = r"""
+printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'agent:x:1000:1000::/home/agent:/bin/bash' >/etc/passwd
+printf '%s\n' 'root:x:0:' 'agent:x:1000:' >/etc/group
+printf '%s\n' '127.0.0.1 localhost sandbox' >/etc/hosts
+cd /home/agent || exit
+ready=$1; shift
+while [ "$1" != -- ]; do
+  case $1 in ./*/*) mkdir -p "${1%/*}";; esac
+  head -c "$2" >"$1"
+  shift 2
+done
+shift
+printf %s "$ready" >&2
+exec "$@"
+"""
+"""Runs inside, already confined: takes the files from standard input, says so, and becomes the command."""
+
+
+class Process(asyncio.SubprocessProtocol):
+    """The host's end of one sandbox.
+
+    Args:
+        limits: Of these, the bytes of output.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limit_bytes = limits.output_bytes
+        self._written = {1: bytearray(), 2: bytearray()}
+        self._ready = secrets.token_hex(16).encode()
+        self._begun = False
+        self._changed: asyncio.Future[None] | None = None
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self.overflowed = False
+
+    @classmethod
+    async def start(
+        cls, command: Sequence[str], files: Mapping[str, str], limits: Limits, backend: Backend
+    ) -> Process:
+        """A sandbox in which the command has begun, with its files in the working directory.
+
+        Raises:
+            ResourceError: The sandbox could not be made.
+        """
+        contents = {f"./{name}": text.encode(errors="replace") for name, text in files.items()}
+        sizes = [part for name, content in contents.items() for part in (name, str(len(content)))]
+        self = cls(limits)
+        inner = ["sh", "-c", _BEGIN, "sh", self._ready.decode(), *sizes, "--", *command]
+        launch = backend.launch(limits)
+        try:
+            await self._loop.subprocess_exec(
+                lambda: self,
+                *(*launch.argv, *inner),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(launch.environment),
+                cwd="/",
+                pass_fds=launch.descriptors,
+                start_new_session=True,
+            )
+        finally:
+            for descriptor in launch.descriptors:
+                os.close(descriptor)
+        try:
+            self.write(b"".join(contents.values()))
+            await self._wait_until_begun(backend)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def _wait_until_begun(self, backend: Backend) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_START_S):
+                while not self._begun and not self.gone.done():
+                    await self.changed()
+        if not self._begun:
+            said = self._written[2].decode(errors="replace").strip()
+            raise ResourceError(
+                "the sandbox did not start",
+                f"{backend.name} said: {said or 'nothing'}",
+                "agentray doctor",
+            )
+
+    def write(self, data: bytes) -> None:
+        """Send to standard input, as fast as it is read."""
+        if not self._stdin.is_closing():
+            self._stdin.write(data)
+
+    def end_input(self) -> None:
+        """Close standard input once everything is read."""
+        if self._stdin.can_write_eof() and not self._stdin.is_closing():
+            self._stdin.write_eof()
+
+    async def changed(self) -> None:
+        """Wait for output, or for the end."""
+        if not self.gone.done():
+            self._changed = self._loop.create_future()
+            await self._changed
+
+    def peek(self, stream: Literal[1, 2]) -> bytearray:
+        """What was written and not yet taken."""
+        return self._written[stream]
+
+    def take(self, stream: Literal[1, 2], end: int | None = None) -> str:
+        """Text of what was written, to the offset `end`; the rest stays."""
+        taken = self._written[stream][:end]
+        del self._written[stream][:end]
+        return taken.decode(errors="replace")
+
+    @property
+    def exit_code(self) -> int | None:
+        """As a shell reports it; None while it runs."""
+        code = self._transport.get_returncode()
+        return code if code is None or code >= 0 else 128 - code
+
+    def kill(self) -> None:
+        """End everything inside at once."""
+        if self._transport.get_returncode() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._transport.get_pid(), signal.SIGKILL)
+
+    async def close(self) -> None:
+        """Kill it and wait until it is gone, within seconds; also when the caller is cancelled meanwhile."""
+        self.kill()
+        if not self.gone.done():
+            await asyncio.wait([self.gone], timeout=_GONE_S)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the event loop."""
+        self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is no subclass
+        self._stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Called by the event loop."""
+        self._written[fd] += data
+        if fd == 2 and not self._begun and self._ready in self._written[2]:
+            self._begun = True
+            self._written[2] = self._written[2].replace(self._ready, b"", 1)
+        excess = sum(map(len, self._written.values())) - self._limit_bytes
+        if self._begun and excess > 0:
+            del self._written[fd][-excess:]
+            self.overflowed = True
+            self.kill()
+        self._wake()
+
+    def process_exited(self) -> None:
+        """Called by the event loop."""
+        self._loop.call_later(_DRAIN_S, self._transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop, when the process and its pipes are gone."""
+        self._transport.close()
+        self.gone.set_result(None)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
