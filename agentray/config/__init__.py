@@ -17,6 +17,7 @@ from agentray.config.stages import (
     TrainConfig,
     TuneConfig,
 )
+from agentray.config.suites import JudgeConfig, SuiteConfig, SuiteDataConfig
 
 __all__ = [
     "EngineConfig",
@@ -24,6 +25,7 @@ __all__ = [
     "EvaluateConfig",
     "FilterConfig",
     "GeneralSource",
+    "JudgeConfig",
     "MixConfig",
     "OptimizerConfig",
     "ReportConfig",
@@ -31,6 +33,8 @@ __all__ = [
     "SamplingConfig",
     "ServeConfig",
     "Settings",
+    "SuiteConfig",
+    "SuiteDataConfig",
     "TrainConfig",
     "TuneConfig",
     "load",

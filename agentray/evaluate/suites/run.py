@@ -1,0 +1,240 @@
+"""The general benchmarks as one stage: ask, store, grade, and write `suite.json`.
+
+    agentray evaluate --suite general --model runs/train/model --out runs/general
+
+The same command resumes an interrupted run, and grades a finished one again without asking the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agentray import manifest
+from agentray.cluster import connected
+from agentray.config import SuiteConfig
+from agentray.errors import PolicyError, UsageError, closest
+from agentray.evaluate.stats import mean_interval
+from agentray.evaluate.suites.asking import ask
+from agentray.evaluate.suites.benchmark import Answer, Benchmark, QuestionSet
+from agentray.evaluate.suites.gsm8k import Gsm8k
+from agentray.evaluate.suites.humaneval import HumanEval
+from agentray.evaluate.suites.instructions import Instructions
+from agentray.evaluate.suites.likelihood import lm_eval_missing, measured
+from agentray.evaluate.suites.loss import Loss
+from agentray.evaluate.suites.mmlu import Mmlu
+from agentray.evaluate.suites.mt_bench import MtBench
+from agentray.evaluate.suites.respondents import check_judge, is_endpoint, judge, of_model, of_text
+from agentray.types import Progress, silent
+
+RESULT = "suite.json"
+SUITES = {"general": ("mmlu", "gsm8k", "humaneval", "mt_bench", "instructions", "loss")}
+"""Benchmarks of each suite, in the order in which they are reported."""
+
+
+@dataclass(frozen=True)
+class SuiteSummary:
+    """How a model did; the content of `suite.json`."""
+
+    suite: str
+    policy: str
+    tasks: Mapping[str, Mapping[str, Any]]
+    """By benchmark: `score` on its `scale`, `n`, `failed`, `interval`, `stand_in` and its own figures; or
+    `skipped` with the reason."""
+    out: str | None
+    wall_s: float
+    versions: Mapping[str, str]
+    commit: str | None
+
+
+def run(config: SuiteConfig, progress: Progress = silent) -> SuiteSummary:
+    """Run a suite.
+
+    Raises:
+        UsageError: The suite, a benchmark, a file or the model is unknown, or `out` holds another run.
+        DataError: A file is not the benchmark's.
+        PolicyError: The model or the judge cannot answer at all.
+    """
+    started = time.monotonic()
+    names = _chosen(config)
+    with ExitStack() as stack:
+        out = config.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentray-suite-")))
+        benchmarks = _benchmarks(config, out)
+        skipped = {name: why for name in names if (why := _skipped(benchmarks[name])) is not None}
+        sets = {
+            name: benchmarks[name].questions(getattr(config.data, name, None), config.seed)
+            for name in names
+            if name not in skipped
+        }
+        for name, found in sets.items():
+            _claim(out / name, config, benchmarks[name], found)
+        if MtBench.name in sets:
+            check_judge(config.judge)
+        if not is_endpoint(config.policy):
+            from agentray.rollout.pool import kept_engines
+
+            stack.enter_context(connected())
+            stack.enter_context(kept_engines())
+        rows = {name: {"skipped": why} for name, why in skipped.items()}
+        # The engines of `reply` tasks stay, so the model that gives log-likelihoods goes first.
+        for name in sorted(sets, key=lambda name: benchmarks[name].asked_by == "reply"):
+            rows[name] = _row(config, benchmarks[name], sets[name], out / name, progress)
+    summary = SuiteSummary(
+        suite=config.suite,
+        policy=config.policy,
+        tasks={name: rows[name] for name in names},
+        out=str(config.out) if config.out else None,
+        wall_s=time.monotonic() - started,
+        versions=manifest.versions(),
+        commit=manifest.commit(),
+    )
+    if config.out is not None:
+        _write(config, summary)
+    return summary
+
+
+def _chosen(config: SuiteConfig) -> list[str]:
+    if config.suite not in SUITES:
+        raise UsageError(
+            f"unknown suite {config.suite!r}", closest(config.suite, SUITES), "give --suite general"
+        )
+    known = SUITES[config.suite]
+    for name in config.tasks:
+        if name not in known:
+            raise UsageError(
+                f"suite {config.suite!r} has no task {name!r}", closest(name, known), "give --task NAME"
+            )
+    return [name for name in known if name in config.tasks or not config.tasks]
+
+
+def _benchmarks(config: SuiteConfig, out: Path) -> dict[str, Benchmark]:
+    everyone: list[Benchmark] = [
+        Mmlu(),
+        Gsm8k(),
+        HumanEval(config.samples, config.temperature),
+        MtBench(judge(config, out / MtBench.name), config.judge.max_attempts),
+        Instructions(),
+        Loss(),
+    ]
+    return {each.name: each for each in everyone}
+
+
+def _skipped(benchmark: Benchmark) -> str | None:
+    return benchmark.skipped() or (lm_eval_missing() if benchmark.asked_by != "reply" else None)
+
+
+def _row(
+    config: SuiteConfig, benchmark: Benchmark, found: QuestionSet, directory: Path, progress: Progress
+) -> dict[str, Any]:
+    """Ask and grade one benchmark."""
+    label = _labelled(progress, benchmark.name)
+    questions = list(found.questions[: config.num_tasks])
+    errors: list[str] = []
+    if benchmark.asked_by == "reply":
+        samples = config.samples if benchmark.name == HumanEval.name else 1
+        how = of_model(config, benchmark.max_tokens, directory, samples)
+        answers, errors = ask(found.questions, how, num_tasks=config.num_tasks, progress=label)
+    else:
+        try:
+            answers = measured(
+                benchmark.asked_by,
+                questions,
+                directory / "likelihoods.jsonl",
+                of_text(config),
+                lambda done: label(done, len(questions)),
+            )
+        except PolicyError as error:
+            return {"skipped": f"{error.what}: {error.why}; {error.fix}"}
+    return _graded(benchmark, found, answers, errors)
+
+
+def _graded(
+    benchmark: Benchmark, found: QuestionSet, answers: Sequence[Answer], errors: Sequence[str]
+) -> dict[str, Any]:
+    """The row of one benchmark in the result."""
+    row: dict[str, Any] = {
+        "score": None,
+        "scale": benchmark.scale,
+        "n": 0,
+        "failed": len(errors),
+        "interval": None,
+        "stand_in": found.stand_in,
+    }
+    if found.left_out:
+        place, reason = next(iter(found.left_out.items()))
+        row |= {"left_out": len(found.left_out), "left_out_first": f"{place}: {reason}"}
+    if errors:
+        row["failed_first"] = errors[0]
+    if not answers:
+        return row
+    grades = benchmark.grade(answers)
+    if grades.values:
+        interval = _interval(grades.values)
+        row |= {
+            "score": sum(grades.values) / len(grades.values),
+            "n": len(grades.values),
+            "interval": interval,
+        }
+    return {**row, **grades.extra}
+
+
+def _interval(values: Sequence[float]) -> list[float]:
+    """95 % confidence interval of the mean; that of a proportion where all values are 0 or 100."""
+    scale = 100.0 if set(values) <= {0.0, 100.0} else 1.0
+    interval = mean_interval([each / scale for each in values])
+    return [interval.low * scale, interval.high * scale]
+
+
+def _claim(directory: Path, config: SuiteConfig, benchmark: Benchmark, found: QuestionSet) -> None:
+    """Refuse a directory that holds answers to other questions, or of another model."""
+    asked = [
+        [each.id, each.turns, [asdict(m) for m in each.instruction], each.options] for each in found.questions
+    ]
+    identity = {
+        "policy": config.policy,
+        "model": config.model,
+        "questions": hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16],
+    }
+    path = directory / "task.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before != identity:
+            raise UsageError(
+                f"{str(directory)!r} holds other answers",
+                f"of {before} there, {identity} here",
+                "give another --out",
+            )
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    manifest.write_json(path, identity)
+
+
+def _labelled(progress: Progress, name: str) -> Progress:
+    """Progress that says which benchmark it is about."""
+
+    def report(done: int, total: int, *, slowest: Sequence[str] = (), **fields: float | int | str) -> None:
+        progress(done, total, slowest=slowest, **{"task": name, **fields})
+
+    return report
+
+
+def _write(config: SuiteConfig, summary: SuiteSummary) -> None:
+    """The result, then the manifest that says it is complete."""
+    assert config.out is not None
+    manifest.write_json(config.out / RESULT, asdict(summary))
+    inputs = {
+        str(path): name
+        for name, path in config.data.model_dump().items()
+        if path is not None and "score" in summary.tasks.get(name, {})
+    }
+    document = manifest.Manifest(
+        "suite", config.model_dump(mode="json"), dict(summary.tasks), inputs, summary.wall_s
+    )
+    manifest.write(config.out, document)

@@ -1,0 +1,54 @@
+"""The general benchmarks on the real model: its engine, lm-eval's log-likelihoods, the sandbox."""
+
+import json
+import math
+
+import pytest
+from machine import needs_sandbox
+
+from agentray.config import SuiteConfig, load
+from agentray.evaluate.suites import run as stage
+from agentray.evaluate.suites.benchmark import Question
+from agentray.evaluate.suites.likelihood import Scorer, Source, lm_eval_missing
+from agentray.models import resolve_model
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.filterwarnings("ignore"),  # of what vLLM and lm-eval import
+    pytest.mark.skipif(lm_eval_missing() is not None, reason=str(lm_eval_missing())),
+]
+
+
+@needs_sandbox
+def test_the_suite_runs_and_resumes_with_a_model(tmp_path):
+    values = {"policy": "smollm2-135m", "out": tmp_path, "num_tasks": 3, "max_tokens": 48}
+    config = load(SuiteConfig, "evaluate", values=values)
+    summary = stage.run(config)
+    rows = summary.tasks
+    assert set(rows) == set(stage.SUITES["general"])
+    assert "judge" in rows["mt_bench"]["skipped"]
+    for name in set(rows) - {"mt_bench"}:
+        assert rows[name]["n"] == 3 and rows[name]["failed"] == 0 and rows[name]["stand_in"]
+    assert 0.5 < rows["loss"]["score"] < 4
+    again = stage.run(config)
+    assert again.tasks == rows and again.wall_s < summary.wall_s / 2
+    assert json.loads((tmp_path / "suite.json").read_text())["tasks"] == rows
+
+
+def test_log_likelihoods_are_those_of_the_model():
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    directory = resolve_model("smollm2-135m")
+    question = Question("q", ("The capital of France is",), options=(" Paris", " made of cheese"))
+    ((logprobs, num_tokens),) = Scorer(Source(directory, dtype="float32")).measure("options", [question])
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    prompt = tokenizer(question.turns[0]).input_ids
+    for option, value, count in zip(question.options, logprobs, num_tokens, strict=True):
+        ids = prompt + tokenizer(option).input_ids
+        with torch.no_grad():
+            table = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        expected = sum(float(table[i - 1, ids[i]]) for i in range(len(prompt), len(ids)))
+        assert math.isclose(value, expected, rel_tol=1e-4) and count == len(ids) - len(prompt)
+    assert logprobs[0] > logprobs[1]
