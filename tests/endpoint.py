@@ -14,17 +14,27 @@ Answer = Callable[[list[dict[str, str]]], str]
 
 
 @contextmanager
-def served(answer: Answer, model: str = "scripted") -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The base URL of an endpoint, and the requests it has had so far."""
+def served(
+    answer: Answer, complete: Callable[[dict[str, Any]], Any] = lambda request: {}
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The base URL of an endpoint, and the requests it has had so far.
+
+    Args:
+        answer: To chats.
+        complete: To `/completions`: from the request to the whole answer.
+    """
     requests: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._send({"data": [{"id": model}]})
+            self._send({"data": [{"id": "scripted"}]})
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             requests.append(request)
+            if "messages" not in request:
+                self._send(complete(request))
+                return
             message = {"role": "assistant", "content": answer(request["messages"])}
             self._send({"choices": [{"message": message, "finish_reason": "stop"}]})
 

@@ -35,6 +35,43 @@ def test_the_suite_runs_and_resumes_with_a_model(tmp_path):
     assert json.loads((tmp_path / "suite.json").read_text())["tasks"] == rows
 
 
+def test_an_endpoints_prompt_log_probabilities_are_read(tmp_path):
+    from endpoint import served
+    from transformers import AutoTokenizer
+
+    directory = resolve_model("smollm2-135m")
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+
+    def complete(request):
+        """Every token is as unlikely as its id is high, so the letter A is the likeliest."""
+        choices = []
+        for index, ids in enumerate(request["prompt"]):
+            table = [None, *(-each / 1000 for each in ids[1:]), -1.0]
+            tops = [None if each is None else {"x": each} for each in table]
+            choices.append({"index": index, "logprobs": {"token_logprobs": table, "top_logprobs": tops}})
+        return {"choices": choices}
+
+    with served(lambda messages: "", complete) as (url, requests):
+        config = load(
+            SuiteConfig,
+            "evaluate",
+            values={
+                "policy": url,
+                "tasks": ["mmlu", "loss"],
+                "num_tasks": 5,
+                "tokenizer": directory,
+                "out": tmp_path,
+            },
+        )
+        rows = stage.run(config).tasks
+    lines = [json.loads(line) for line in (tmp_path / "mmlu" / "likelihoods.jsonl").read_text().splitlines()]
+    ids = [tokenizer(f" {letter}").input_ids[0] for letter in "ABCD"]
+    assert ids == sorted(ids)
+    assert lines[0][1] == pytest.approx([-each / 1000 for each in ids])
+    assert rows["mmlu"]["n"] == rows["loss"]["n"] == 5 and rows["loss"]["score"] > 0
+    assert all(request["echo"] and request["logprobs"] for request in requests)
+
+
 def test_log_likelihoods_are_those_of_the_model():
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -53,7 +53,7 @@ def ask(
         kept = [each for each in tries if each.status != "failed"]
         if kept:
             replies = tuple(tuple(turn.reply.text for turn in each.turns) for each in kept)
-            answers.append(Answer(question, replies))
+            answers.append(Answer(question, replies, truncated=any(map(_cut, kept))))
         else:
             errors.append(f"{question.id}: {tries[0].error if tries else 'it was not asked'}")
     return answers, errors
@@ -79,6 +79,12 @@ def _run(
     rollout(how.model_copy(update=changes), progress)
     asked = {f"{_SPLIT}/{each.id}" for each in questions}
     return [each for each in read_run(out).trajectories if each.task.id in asked]
+
+
+def _cut(trajectory: Trajectory) -> bool:
+    """Whether a limit ended an attempt, or one of its replies."""
+    stopped = any(turn.reply.finish_reason == "length" for turn in trajectory.turns)
+    return stopped or trajectory.status == "truncated"
 
 
 def write_questions(file: Path, questions: Sequence[Question]) -> None:

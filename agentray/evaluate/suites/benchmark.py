@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
+from agentray.errors import DataError
 from agentray.types import Message
 
 AskedBy = Literal["reply", "options", "text"]
@@ -42,8 +43,22 @@ class QuestionSet:
     questions: Sequence[Question]
     stand_in: bool
     """Generated here, because the benchmark's own files were not given."""
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Records that cannot be used, by place, with the reason."""
+    left_out: Sequence[str] = ()
+    """Records that cannot be used: place and reason."""
+
+
+def usable(
+    benchmark: str, questions: Sequence[Question], left_out: Sequence[str], *, stand_in: bool
+) -> QuestionSet:
+    """The set of a benchmark's questions.
+
+    Raises:
+        DataError: There is none.
+    """
+    if not questions:
+        why = left_out[0] if left_out else "there are none"
+        raise DataError(f"no record of {benchmark} can be used", why, "correct its files, or give others")
+    return QuestionSet(questions, stand_in, left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,8 @@ class Answer:
     """Per option, the natural logarithm of its probability."""
     num_tokens: tuple[int, ...] = ()
     """Per option, its length in tokens."""
+    truncated: bool = False
+    """A limit cut the question or a reply off."""
 
 
 @dataclass(frozen=True, slots=True)

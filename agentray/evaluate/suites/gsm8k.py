@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agentray.errors import DataError
-from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet
+from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
 from agentray.evaluate.suites.reading import records
 from agentray.evaluate.suites.standins import arithmetic_records
 from agentray.types import Message
@@ -61,18 +61,15 @@ class Gsm8k:
             )
         instruction = _dialogue(shots)
         golds = {place: _gold(row) for place, row in test.items()}
-        left_out = {
-            place: "no #### with a number ends its answer" for place, gold in golds.items() if gold is None
-        }
+        left_out = [
+            f"{place}: no #### with a number ends it" for place, gold in golds.items() if gold is None
+        ]
         found = [
             Question(place, (test[place]["question"].strip(),), instruction, gold={"answer": gold})
             for place, gold in golds.items()
             if gold is not None
         ]
-        if not found:
-            place, reason = next(iter(left_out.items()))
-            raise DataError("no record of gsm8k can be used", f"{place}: {reason}", "correct the file")
-        return QuestionSet(found, directory is None, left_out)
+        return usable(self.name, found, left_out, stand_in=directory is None)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
         """100 for the right number, else 0, by our reading; and the paper's reading beside it."""

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 from agentray import sandbox
 from agentray.data.runs import pass_at_k
-from agentray.errors import DataError, ResourceError
-from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet
+from agentray.errors import ResourceError
+from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
 from agentray.evaluate.suites.functions import function_records
 from agentray.evaluate.suites.reading import records
 from agentray.types import Message
@@ -56,11 +56,12 @@ class HumanEval:
         else:
             rows = records(directory, "humaneval", "*.jsonl", "*.jsonl.gz")
         fields = ("prompt", "entry_point", "test")
-        left_out = {
-            place: "its prompt, entry_point or test is no text"
+        bad = {
+            place
             for place, row in rows.items()
             if not all(isinstance(row.get(each), str) and row[each].strip() for each in fields)
         }
+        left_out = [f"{place}: its prompt, entry_point or test is no text" for place in rows if place in bad]
         found = [
             Question(
                 id=str(row.get("task_id", place)),
@@ -70,12 +71,9 @@ class HumanEval:
                 gold={each: row[each] for each in fields},
             )
             for place, row in rows.items()
-            if place not in left_out
+            if place not in bad
         ]
-        if not found:
-            place, reason = next(iter(left_out.items()))
-            raise DataError("no record of humaneval can be used", f"{place}: {reason}", "correct the file")
-        return QuestionSet(found, directory is None, left_out)
+        return usable(self.name, found, left_out, stand_in=directory is None)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
         """100 times the share of a problem's attempts that pass its tests: its estimate of pass@1."""

@@ -16,13 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agentray.errors import PolicyError, UsageError
+from agentray.errors import PolicyError, ResourceError, UsageError
 from agentray.evaluate.suites.benchmark import Answer, AskedBy, Question
 
 _CHUNK = 16
 """Questions between two writes."""
 _BATCH = 8
 """Texts in one forward pass."""
+_CHUNK_TIMEOUT_S = 1800.0
+"""Longest wait for a chunk; the first one includes loading the model."""
 _TRIES = 3
 _TIMEOUT_S = 300
 
@@ -48,6 +50,17 @@ def lm_eval_missing() -> str | None:
     return None
 
 
+class Measured(NamedTuple):
+    """How likely the options of one question are."""
+
+    logprobs: list[float]
+    """Natural logarithm of each option's probability."""
+    num_tokens: list[int]
+    """Length of each option."""
+    truncated: bool
+    """The question was too long for the model, which saw its end only."""
+
+
 class Scorer:
     """A loaded model, or a connection to one."""
 
@@ -57,10 +70,12 @@ class Scorer:
             # lm-eval asks the hub about a model's revision, and a local directory has none.
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        self._lm = _endpoint(source) if source.base_url else _local(source)
+        self._remote = source.base_url is not None
+        with _explained(self._remote):
+            self._lm = _endpoint(source) if self._remote else _local(source)
 
-    def measure(self, kind: AskedBy, questions: Sequence[Question]) -> list[tuple[list[float], list[int]]]:
-        """Per question, the log-likelihood of each option in nats, and its length in tokens.
+    def measure(self, kind: AskedBy, questions: Sequence[Question]) -> list[Measured]:
+        """How likely each option of each question is.
 
         Raises:
             PolicyError: An endpoint does not give log-probabilities of a prompt.
@@ -69,25 +84,19 @@ class Scorer:
 
         pairs = [(self._context(kind, each), option) for each in questions for option in each.options]
         requests = [Instance("loglikelihood", {}, pair, index) for index, pair in enumerate(pairs)]
-        try:
+        with _explained(self._remote):
             found = iter(self._lm.loglikelihood(requests, disable_tqdm=True))
-        except Exception as error:  # whatever an endpoint says, and lm-eval makes of it: it cannot be used
-            raise PolicyError(
-                "the log-likelihoods cannot be had",
-                f"{type(error).__name__}: {str(error)[:300]}",
-                "an endpoint must answer /completions with echo and logprobs, and have its tokenizer given: "
-                "--set evaluate.tokenizer=DIR",
-            ) from error
         return [
-            (
+            Measured(
                 [float(next(found)[0]) for _ in each.options],
-                [
-                    max(1, len(self._lm.tok_encode(option, add_special_tokens=False)))
-                    for option in each.options
-                ],
+                [max(1, self._length(option)) for option in each.options],
+                self._length(self._context(kind, each)) > self._lm.max_length,
             )
             for each in questions
         ]
+
+    def _length(self, text: str) -> int:
+        return len(self._lm.tok_encode(text, add_special_tokens=False))
 
     def _context(self, kind: AskedBy, question: Question) -> str:
         """What precedes the options."""
@@ -117,47 +126,69 @@ def measured(
         with _opened(source) as measure, file.open("a", encoding="utf-8") as stream:
             for start in range(0, len(missing), _CHUNK):
                 chunk = missing[start : start + _CHUNK]
-                for each, (logprobs, num_tokens) in zip(chunk, measure(kind, chunk), strict=True):
-                    stored[each.id] = (logprobs, num_tokens)
-                    stream.write(json.dumps([each.id, logprobs, num_tokens]) + "\n")
+                for each, found in zip(chunk, measure(kind, chunk), strict=True):
+                    stored[each.id] = found
+                    stream.write(json.dumps([each.id, *found]) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
                 count(len(questions) - len(missing) + start + len(chunk))
     return [
-        Answer(each, logprobs=tuple(stored[each.id][0]), num_tokens=tuple(stored[each.id][1]))
-        for each in questions
+        Answer(
+            each,
+            logprobs=tuple(found.logprobs),
+            num_tokens=tuple(found.num_tokens),
+            truncated=found.truncated,
+        )
+        for each, found in ((each, stored[each.id]) for each in questions)
     ]
 
 
-_Measure = Callable[[AskedBy, Sequence[Question]], list[tuple[list[float], list[int]]]]
-
-
 @contextmanager
-def _opened(source: Source) -> Iterator[_Measure]:
+def _opened(source: Source) -> Iterator[Callable[[AskedBy, Sequence[Question]], list[Measured]]]:
     """A scorer: of an endpoint in this process, of a model in an actor, whose end frees its memory."""
     if source.base_url is not None:
         yield Scorer(source).measure
         return
     import ray
 
-    from agentray.cluster import cause, connected
+    from agentray.cluster import connected
 
     with connected():
         actor = ray.remote(Scorer).options(num_cpus=1, num_gpus=source.num_gpus).remote(source)
 
-        def measure(kind: AskedBy, questions: Sequence[Question]) -> list[tuple[list[float], list[int]]]:
+        def measure(kind: AskedBy, questions: Sequence[Question]) -> list[Measured]:
             try:
-                found: list[tuple[list[float], list[int]]] = ray.get(
-                    actor.measure.remote(kind, list(questions))
+                found: list[Measured] = ray.get(
+                    actor.measure.remote(kind, list(questions)), timeout=_CHUNK_TIMEOUT_S
                 )
-            except ray.exceptions.RayTaskError as error:
-                raise cause(error) from error
+            except ray.exceptions.RayError as error:
+                raise ResourceError(
+                    f"the log-likelihoods of {source.model!r} failed",
+                    str(error).strip().splitlines()[-1],
+                    "out of memory is the usual cause; run it again to go on from here",
+                ) from error
             return found
 
         try:
             yield measure
         finally:
             ray.kill(actor)
+
+
+@contextmanager
+def _explained(remote: bool) -> Iterator[None]:
+    """Say what an endpoint needs, whatever lm-eval made of its answer; failures of a local model pass."""
+    try:
+        yield
+    except Exception as error:
+        if not remote:
+            raise
+        raise PolicyError(
+            "the endpoint gives no log-likelihoods",
+            f"{type(error).__name__}: {str(error)[:300]}",
+            "it must answer /completions with echo and logprobs, and serve its tokenizer or have it given: "
+            "--set evaluate.tokenizer=DIR",
+        ) from error
 
 
 def _local(source: Source) -> Any:
@@ -167,6 +198,7 @@ def _local(source: Source) -> Any:
         pretrained=source.model,
         device="cuda" if source.num_gpus else "cpu",
         dtype=source.dtype,
+        parallelize=source.num_gpus > 1,
         batch_size=_BATCH,
     )
 
@@ -177,27 +209,20 @@ def _endpoint(source: Source) -> Any:
     from agentray.policy.http import API_KEY_VARIABLE
 
     key = os.environ.get(API_KEY_VARIABLE)
-    try:
-        return LocalCompletionsAPI(
-            base_url=f"{(source.base_url or '').rstrip('/')}/completions",
-            model=source.model,
-            tokenizer=source.tokenizer,
-            tokenizer_backend="huggingface" if source.tokenizer else "remote",
-            header={"Authorization": f"Bearer {key}"} if key else {},
-            num_concurrent=source.concurrent,
-            max_retries=_TRIES,
-            timeout=_TIMEOUT_S,
-            max_length=2**20,  # what is too long is the endpoint's to refuse
-        )
-    except Exception as error:  # whatever an endpoint says, and lm-eval makes of it: it cannot be used
-        raise PolicyError(
-            "the endpoint's tokenizer cannot be had",
-            f"{type(error).__name__}: {str(error)[:300]}",
-            "give it: --set evaluate.tokenizer=DIR",
-        ) from error
+    return LocalCompletionsAPI(
+        base_url=f"{(source.base_url or '').rstrip('/')}/completions",
+        model=source.model,
+        tokenizer=source.tokenizer,
+        tokenizer_backend="huggingface" if source.tokenizer else "remote",
+        header={"Authorization": f"Bearer {key}"} if key else {},
+        num_concurrent=source.concurrent,
+        max_retries=_TRIES,
+        timeout=_TIMEOUT_S,
+        max_length=2**20,  # what is too long is the endpoint's to refuse
+    )
 
 
-def _read(file: Path) -> dict[str, tuple[list[float], list[int]]]:
+def _read(file: Path) -> dict[str, Measured]:
     """What was found so far; a last line that was cut off is dropped from the file.
 
     Raises:
@@ -211,7 +236,7 @@ def _read(file: Path) -> dict[str, tuple[list[float], list[int]]]:
         file.write_text(whole + newline, encoding="utf-8")
     try:
         rows: list[Any] = [json.loads(line) for line in whole.splitlines()]
-        return {name: (logprobs, num_tokens) for name, logprobs, num_tokens in rows}
+        return {name: Measured(*found) for name, *found in rows}
     except (ValueError, TypeError) as error:
         raise UsageError(
             f"{str(file)!r} cannot be read", str(error), "remove it, or give another --out"

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from agentray.data.formats import read_conversations
-from agentray.errors import DataError
-from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet
+from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
 from agentray.evaluate.suites.reading import missing
 from agentray.types import Message
 
@@ -39,21 +38,17 @@ class Loss:
         if not paths:
             raise missing(directory, "loss", "*.json or *.jsonl")
         found: list[Question] = []
-        left_out: dict[str, str] = {}
+        left_out: list[str] = []
         for path in paths:
             corpus = read_conversations(path)
-            left_out |= {f"{path.name}: {count} records": reason for reason, count in corpus.rejected.items()}
+            for reason, count in corpus.rejected.items():
+                left_out += [f"{path.name}: {reason}"] * count
             for index, each in enumerate(corpus.conversations):
-                question = _question(f"{path.name}:{index}", each)
-                if question.options[0].strip():
-                    found.append(question)
+                if each[-1].content.strip():
+                    found.append(_question(f"{path.name}:{index}", each))
                 else:
-                    left_out[question.id] = "its last reply is empty"
-        if not found:
-            raise DataError(
-                f"no conversation in {str(directory)!r} can be used", str(left_out), "give others"
-            )
-        return QuestionSet(found, False, left_out)
+                    left_out.append(f"{path.name}: empty_last_reply")
+        return usable(self.name, found, left_out, stand_in=False)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
         """Nats per token of each reply."""

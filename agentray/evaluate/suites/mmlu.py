@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agentray.errors import DataError
-from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet
+from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
 from agentray.evaluate.suites.reading import Records, csv_rows, missing, records
 from agentray.evaluate.suites.standins import choice_records
 
@@ -57,10 +57,8 @@ class Mmlu:
             )
             for place, row in _in_turn(good)
         ]
-        if not found:
-            place, reason = next(iter(left_out.items()))
-            raise DataError("no record of mmlu can be used", f"{place}: {reason}", "correct the files")
-        return QuestionSet(found, directory is None, left_out)
+        reasons = [f"{place}: {reason}" for place, reason in left_out.items()]
+        return usable(self.name, found, reasons, stand_in=directory is None)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
         """100 where the right letter is the likeliest, else 0; and the mean over subjects beside it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agentray.errors import DataError
-from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet
+from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
 from agentray.evaluate.suites.judge import Ask, Case, rate
 from agentray.evaluate.suites.reading import Records, records
 from agentray.types import Message
@@ -87,20 +87,14 @@ class MtBench:
         else:
             rows = records(directory, "mt_bench", "question*.jsonl")
             references = _references(directory)
-        left_out = {
-            place: "it does not have two turns of text and a category"
-            for place, row in rows.items()
-            if not _good(row)
-        }
+        bad = [place for place, row in rows.items() if not _good(row)]
+        left_out = [f"{place}: it does not have two turns of text and a category" for place in bad]
         categories: dict[str, list[Question]] = defaultdict(list)
         for place, row in rows.items():
-            if place not in left_out:
+            if place not in bad:
                 categories[row["category"]].append(_question(row, references))
         found = [each for batch in zip_longest(*categories.values()) for each in batch if each is not None]
-        if not found:
-            place, reason = next(iter(left_out.items()))
-            raise DataError("no record of mt_bench can be used", f"{place}: {reason}", "correct the file")
-        return QuestionSet(found, directory is None, left_out)
+        return usable(self.name, found, left_out, stand_in=directory is None)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
         """The mean rating of each conversation's answers; an answer that no judge rated counts nowhere."""

@@ -32,6 +32,7 @@ from agentray.evaluate.suites.loss import Loss
 from agentray.evaluate.suites.mmlu import Mmlu
 from agentray.evaluate.suites.mt_bench import MtBench
 from agentray.evaluate.suites.respondents import check_judge, is_endpoint, judge, of_model, of_text
+from agentray.models import resolve_model
 from agentray.types import Progress, silent
 
 RESULT = "suite.json"
@@ -46,8 +47,8 @@ class SuiteSummary:
     suite: str
     policy: str
     tasks: Mapping[str, Mapping[str, Any]]
-    """By benchmark: `score` on its `scale`, `n`, `failed`, `interval`, `stand_in` and its own figures; or
-    `skipped` with the reason."""
+    """By benchmark: `score` on its `scale`, `n` graded, `failed`, `interval`, `stand_in`, `truncated` and its
+    own figures; or `skipped` with the reason."""
     out: str | None
     wall_s: float
     versions: Mapping[str, str]
@@ -73,10 +74,12 @@ def run(config: SuiteConfig, progress: Progress = silent) -> SuiteSummary:
             for name in names
             if name not in skipped
         }
-        for name, found in sets.items():
-            _claim(out / name, config, benchmarks[name], found)
         if MtBench.name in sets:
             check_judge(config.judge)
+        if not is_endpoint(config.policy):
+            resolve_model(config.policy)
+        for name, found in sets.items():
+            _claim(out / name, config, found)
         if not is_endpoint(config.policy):
             from agentray.rollout.pool import kept_engines
 
@@ -166,10 +169,10 @@ def _graded(
         "failed": len(errors),
         "interval": None,
         "stand_in": found.stand_in,
+        "truncated": sum(each.truncated for each in answers),
     }
     if found.left_out:
-        place, reason = next(iter(found.left_out.items()))
-        row |= {"left_out": len(found.left_out), "left_out_first": f"{place}: {reason}"}
+        row |= {"left_out": len(found.left_out), "left_out_first": found.left_out[0]}
     if errors:
         row["failed_first"] = errors[0]
     if not answers:
@@ -192,7 +195,7 @@ def _interval(values: Sequence[float]) -> list[float]:
     return [interval.low * scale, interval.high * scale]
 
 
-def _claim(directory: Path, config: SuiteConfig, benchmark: Benchmark, found: QuestionSet) -> None:
+def _claim(directory: Path, config: SuiteConfig, found: QuestionSet) -> None:
     """Refuse a directory that holds answers to other questions, or of another model."""
     asked = [
         [each.id, each.turns, [asdict(m) for m in each.instruction], each.options] for each in found.questions
