@@ -95,6 +95,8 @@ class Benchmark(Protocol):
     asked_by: ClassVar[AskedBy]
     max_tokens: ClassVar[int]
     """Longest reply, in tokens."""
+    samples: int
+    """Replies to each question."""
 
     def skipped(self) -> str | None:
         """Why it cannot be run here, with what would mend that; None when it can."""

@@ -40,6 +40,7 @@ class Gsm8k:
     scale: ClassVar[str] = "0-100"
     asked_by: ClassVar[AskedBy] = "reply"
     max_tokens: ClassVar[int] = 512
+    samples = 1
 
     def skipped(self) -> str | None:
         """Never."""

@@ -43,6 +43,7 @@ class HumanEval:
     max_tokens: ClassVar[int] = 512
 
     def __init__(self, samples: int = 1, temperature: float = 0.2) -> None:
+        self.samples = samples
         self._temperature = temperature if samples > 1 else 0.0
 
     def skipped(self) -> str | None:

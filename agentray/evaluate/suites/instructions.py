@@ -175,6 +175,7 @@ class Instructions:
     scale: ClassVar[str] = "0-100"
     asked_by: ClassVar[AskedBy] = "reply"
     max_tokens: ClassVar[int] = 256
+    samples = 1
 
     def skipped(self) -> str | None:
         """Never."""

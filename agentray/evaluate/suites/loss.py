@@ -25,6 +25,7 @@ class Loss:
     scale: ClassVar[str] = "nats per token, lower is better"
     asked_by: ClassVar[AskedBy] = "text"
     max_tokens: ClassVar[int] = 1
+    samples = 1
 
     def skipped(self) -> str | None:
         """Never."""

@@ -29,6 +29,7 @@ class Mmlu:
     scale: ClassVar[str] = "0-100"
     asked_by: ClassVar[AskedBy] = "options"
     max_tokens: ClassVar[int] = 1
+    samples = 1
 
     def skipped(self) -> str | None:
         """Never."""

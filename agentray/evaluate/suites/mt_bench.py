@@ -66,6 +66,7 @@ class MtBench:
     scale: ClassVar[str] = "1-10"
     asked_by: ClassVar[AskedBy] = "reply"
     max_tokens: ClassVar[int] = 4096
+    samples = 1
 
     def __init__(self, ask: Ask | None = None, max_attempts: int = 3) -> None:
         self._ask, self._max_attempts = ask, max_attempts

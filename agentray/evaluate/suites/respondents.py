@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from agentray.config import EngineConfig, JudgeConfig, RolloutConfig, SamplingConfig, SuiteConfig
 from agentray.errors import PolicyError
 from agentray.evaluate.suites.asking import ask
-from agentray.evaluate.suites.benchmark import Question
+from agentray.evaluate.suites.benchmark import Benchmark, Question
 from agentray.evaluate.suites.judge import Ask
 from agentray.evaluate.suites.likelihood import Source
 from agentray.models import resolve_model
@@ -21,23 +22,16 @@ def is_endpoint(policy: str) -> bool:
     return policy.startswith(("http://", "https://"))
 
 
-def of_model(config: SuiteConfig, max_tokens: int, directory: Path, samples: int = 1) -> RolloutConfig:
-    """The rollout that asks the model.
-
-    Args:
-        config: The suite's settings.
-        max_tokens: Longest reply that the benchmark wants.
-        directory: Where its answers go.
-        samples: Attempts per question.
-    """
+def of_model(config: SuiteConfig, benchmark: Benchmark, directory: Path) -> RolloutConfig:
+    """The rollout that asks the model a benchmark's questions; the answers go to `directory`."""
     endpoint = is_endpoint(config.policy)
     return RolloutConfig(
         envs=["general"],
         policy=config.policy,
         model=config.model,
-        sampling=SamplingConfig(max_tokens=longest_reply(config, max_tokens)),
+        sampling=SamplingConfig(max_tokens=_longest_reply(config, benchmark.max_tokens)),
         seed=config.seed,
-        samples=samples,
+        samples=benchmark.samples,
         num_workers=0 if endpoint and config.num_workers is None else config.num_workers,
         num_engines=config.num_engines,
         in_flight=config.in_flight,
@@ -47,11 +41,6 @@ def of_model(config: SuiteConfig, max_tokens: int, directory: Path, samples: int
         engine=EngineConfig(**config.engine.model_dump()),
         out=directory,
     )
-
-
-def longest_reply(config: SuiteConfig, max_tokens: int) -> int:
-    """Longest reply to a benchmark that wants `max_tokens`: half of the context belongs to the question."""
-    return config.max_tokens or min(max_tokens, config.engine.max_model_len // 2)
 
 
 def of_text(config: SuiteConfig) -> Source:
@@ -80,6 +69,8 @@ def judge(config: SuiteConfig, directory: Path) -> Ask | None:
         return None
 
     def ask_judge(name: str, questions: Sequence[Question]) -> dict[str, str]:
+        # A rollout knows its tasks by their place, and these depend on what the model answered.
+        asked = hashlib.sha256(repr([(each.id, each.turns) for each in questions]).encode("utf-8", "replace"))
         how = RolloutConfig(
             envs=["general"],
             policy=url,
@@ -89,7 +80,7 @@ def judge(config: SuiteConfig, directory: Path) -> Ask | None:
             num_workers=0,
             in_flight=settings.in_flight,
             turn_timeout_s=config.turn_timeout_s,
-            out=directory / name,
+            out=directory / f"{name}-{asked.hexdigest()[:8]}",
         )
         answers, _ = ask(questions, how)
         return {each.question.id: each.replies[0][0] for each in answers if each.replies[0]}
@@ -125,3 +116,8 @@ def served_name(url: str, model: str | None) -> str:
         return policy.model or ""
 
     return asyncio.run(check())
+
+
+def _longest_reply(config: SuiteConfig, max_tokens: int) -> int:
+    """Longest reply to a benchmark that wants `max_tokens`: half of the context belongs to the question."""
+    return config.max_tokens or min(max_tokens, config.engine.max_model_len // 2)

@@ -99,7 +99,7 @@ def run(config: SuiteConfig, progress: Progress = silent) -> SuiteSummary:
         commit=manifest.commit(),
     )
     if config.out is not None:
-        _write(config, summary)
+        _write(config, summary, sets)
     return summary
 
 
@@ -141,8 +141,7 @@ def _row(
     questions = list(found.questions[: config.num_tasks])
     errors: list[str] = []
     if benchmark.asked_by == "reply":
-        samples = config.samples if benchmark.name == HumanEval.name else 1
-        how = of_model(config, benchmark.max_tokens, directory, samples)
+        how = of_model(config, benchmark, directory)
         answers, errors = ask(found.questions, how, num_tasks=config.num_tasks, progress=label)
     else:
         try:
@@ -197,14 +196,9 @@ def _interval(values: Sequence[float]) -> list[float]:
 
 def _claim(directory: Path, config: SuiteConfig, found: QuestionSet) -> None:
     """Refuse a directory that holds answers to other questions, or of another model."""
-    asked = [
-        [each.id, each.turns, [asdict(m) for m in each.instruction], each.options] for each in found.questions
-    ]
-    identity = {
-        "policy": config.policy,
-        "model": config.model,
-        "questions": hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16],
-    }
+    # The address of an endpoint may change; the model that it is asked for may not.
+    policy = config.model if is_endpoint(config.policy) and config.model else config.policy
+    identity = {"policy": policy, "questions": _digest(found)}
     path = directory / "task.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
@@ -219,6 +213,14 @@ def _claim(directory: Path, config: SuiteConfig, found: QuestionSet) -> None:
     manifest.write_json(path, identity)
 
 
+def _digest(found: QuestionSet) -> str:
+    """Hash of all that is asked: 16 hex digits."""
+    asked = [
+        [each.id, each.turns, [asdict(m) for m in each.instruction], each.options] for each in found.questions
+    ]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
 def _labelled(progress: Progress, name: str) -> Progress:
     """Progress that says which benchmark it is about."""
 
@@ -228,15 +230,11 @@ def _labelled(progress: Progress, name: str) -> Progress:
     return report
 
 
-def _write(config: SuiteConfig, summary: SuiteSummary) -> None:
+def _write(config: SuiteConfig, summary: SuiteSummary, sets: Mapping[str, QuestionSet]) -> None:
     """The result, then the manifest that says it is complete."""
     assert config.out is not None
     manifest.write_json(config.out / RESULT, asdict(summary))
-    inputs = {
-        str(path): name
-        for name, path in config.data.model_dump().items()
-        if path is not None and "score" in summary.tasks.get(name, {})
-    }
+    inputs = {name: _digest(found) for name, found in sets.items()}
     document = manifest.Manifest(
         "suite", config.model_dump(mode="json"), dict(summary.tasks), inputs, summary.wall_s
     )
