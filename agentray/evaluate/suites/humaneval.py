@@ -29,6 +29,8 @@ _ASK = (
     "\n\n```python\n{prompt}```"
 )
 _BLOCK = re.compile(r"```[ \t]*(?:python|py)?[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL | re.IGNORECASE)
+_PYTHON = ("python3", "-I")
+"""The system's, because a sandbox shows nothing of a virtual environment."""
 _LIMITS = sandbox.Limits(wall_s=20, cpu_s=10)
 _AT_ONCE = 2
 """Programs that run at the same time."""
@@ -89,11 +91,13 @@ class HumanEval:
 
 
 def sandbox_missing() -> str | None:
-    """Why nothing can be run here, and what to install; None where a sandbox works."""
+    """Why no program can be run here, and what to install; None where a sandbox with Python works."""
     try:
-        sandbox.backend()
+        result = asyncio.run(sandbox.run([*_PYTHON, "-c", ""]))
     except ResourceError as error:
         return f"{error.what}: {error.why}; {error.fix}"
+    if result.exit_code != 0:
+        return f"the sandbox has no Python below /usr: {result.stderr.strip()[:200]}; apt-get install python3"
     return None
 
 
@@ -122,7 +126,7 @@ async def passes(program: str, gold: Mapping[str, Any]) -> bool:
     word = secrets.token_hex(16)
     checks = f"{gold['test']}\n\ncheck({gold['entry_point']})\nprint({word!r})\n"
     files = {"program.py": f"{program}\n\n{checks}"}
-    result = await sandbox.run(["python3", "-I", "program.py"], files=files, limits=_LIMITS)
+    result = await sandbox.run([*_PYTHON, "program.py"], files=files, limits=_LIMITS)
     return result.exit_code == 0 and result.stdout.rstrip().endswith(word)
 
 

@@ -16,6 +16,7 @@ from agentray.evaluate.suites.loss import Loss
 from agentray.evaluate.suites.mmlu import Mmlu
 from agentray.evaluate.suites.mt_bench import MtBench
 from agentray.evaluate.suites.standins import arithmetic_records, choice_records
+from agentray.sandbox import backends
 
 EVERY = [Mmlu(), Gsm8k(), HumanEval(), MtBench(), Instructions(), Loss()]
 
@@ -171,6 +172,15 @@ def test_reference_solutions_pass_their_hidden_tests_and_others_do_not():
     wrong = ["return None", "import sys; sys.exit(0)", "raise SystemExit", "while True: print('x')", ""]
     grades = HumanEval().grade([Answer(questions[0], ((text,),)) for text in wrong])
     assert set(grades.values) == {0.0}
+
+
+def test_without_a_sandbox_humaneval_is_skipped_with_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    backends.problem.cache_clear()
+    try:
+        assert "apt-get install bubblewrap" in HumanEval().skipped()
+    finally:
+        backends.problem.cache_clear()
 
 
 @needs_sandbox
