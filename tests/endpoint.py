@@ -41,6 +41,7 @@ def served(
         def _send(self, document: Any) -> None:
             body = json.dumps(document).encode()
             self.send_response(200)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from agentray.cli import console
 from agentray.config import SuiteConfig
@@ -41,6 +42,37 @@ def evaluate_suite(settings: SuiteConfig, *, as_json: bool) -> None:
         console.show(summary, as_json=True)
         return
     scored = {name: row for name, row in summary.tasks.items() if "skipped" not in row}
+    console.lines([f"suite {summary.suite} of {summary.policy}, {summary.wall_s:.0f} s"])
+    console.table({name: _main_figures(row) for name, row in scored.items()})
+    console.lines([f"{name}: {_other_figures(row)}" for name, row in scored.items()])
     skipped = {name: row["skipped"] for name, row in summary.tasks.items() if "skipped" in row}
-    shown = {"suite": summary.suite, "policy": summary.policy, "tasks": scored, "wall_s": summary.wall_s}
-    console.show({**shown, **({"skipped": skipped} if skipped else {}), "out": summary.out}, as_json=False)
+    console.lines([f"{name} left out: {why}" for name, why in skipped.items()])
+    if summary.out:
+        console.lines([f"out {summary.out}"])
+
+
+_MAIN = ("score", "interval", "n", "failed", "stand_in", "scale")
+
+
+def _main_figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = row["interval"] or (None, None)
+    return {
+        "score": row["score"],
+        "95 %": f"{low:.3g} to {high:.3g}" if low is not None else None,
+        "n": row["n"],
+        "failed": row["failed"],
+        "questions": "stand-ins" if row["stand_in"] else "the benchmark's",
+        "scale": row["scale"],
+    }
+
+
+def _other_figures(row: Mapping[str, Any]) -> str:
+    """A benchmark's own figures, on one line."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name} {key}": inner for key, inner in value.items()}
+        elif name not in _MAIN:
+            flat[name] = value
+    shown = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in flat.values())
+    return ", ".join(f"{name} {value}" for name, value in zip(flat, shown, strict=True))

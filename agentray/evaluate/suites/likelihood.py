@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,7 +65,7 @@ class Scorer:
     """A loaded model, or a connection to one."""
 
     def __init__(self, source: Source) -> None:
-        logging.getLogger("lm_eval").setLevel(logging.ERROR)
+        logging.getLogger("lm_eval").setLevel(logging.CRITICAL)
         if Path(source.model).is_dir() or (source.tokenizer and Path(source.tokenizer).is_dir()):
             # lm-eval asks the hub about a model's revision, and a local directory has none.
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -73,6 +73,8 @@ class Scorer:
         self._remote = source.base_url is not None
         with _explained(self._remote):
             self._lm = _endpoint(source) if self._remote else _local(source)
+            if self._remote:  # many requests at once would fail with as many complaints
+                self._lm.loglikelihood([_instance("One and", " one")], disable_tqdm=True)
 
     def measure(self, kind: AskedBy, questions: Sequence[Question]) -> list[Measured]:
         """How likely each option of each question is.
@@ -80,10 +82,9 @@ class Scorer:
         Raises:
             PolicyError: An endpoint does not give log-probabilities of a prompt.
         """
-        from lm_eval.api.instance import Instance
-
-        pairs = [(self._context(kind, each), option) for each in questions for option in each.options]
-        requests = [Instance("loglikelihood", {}, pair, index) for index, pair in enumerate(pairs)]
+        requests = [
+            _instance(self._context(kind, each), option) for each in questions for option in each.options
+        ]
         with _explained(self._remote):
             found = iter(self._lm.loglikelihood(requests, disable_tqdm=True))
         return [
@@ -107,44 +108,72 @@ class Scorer:
         return str(self._lm.apply_chat_template(chat, add_generation_prompt=True))
 
 
-def measured(
-    kind: AskedBy, questions: Sequence[Question], file: Path, source: Source, count: Callable[[int], None]
-) -> list[Answer]:
-    """Answers to likelihood questions; what the file holds already is not asked again.
+def _instance(context: str, option: str) -> Any:
+    """A request as lm-eval wants it."""
+    from lm_eval.api.instance import Instance
+
+    return Instance("loglikelihood", {}, (context, option), 0)
+
+
+class Likelihoods:
+    """Asks for log-likelihoods; the model loads at the first question that is not stored.
 
     Args:
-        kind: `options` or `text`.
-        questions: What to ask.
-        file: JSONL file of what was found so far; it is gone on with.
-        source: Where log-likelihoods come from.
-        count: Told how many questions are done.
+        source: Says where they come from; called when that is needed.
     """
-    stored = _read(file)
-    missing = [each for each in questions if each.id not in stored]
-    count(len(questions) - len(missing))
-    if missing:
-        with _opened(source) as measure, file.open("a", encoding="utf-8") as stream:
+
+    def __init__(self, source: Callable[[], Source]) -> None:
+        self._source = source
+        self._measure: _Measure | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Likelihoods:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def answers(
+        self, kind: AskedBy, questions: Sequence[Question], file: Path, count: Callable[[int], None]
+    ) -> list[Answer]:
+        """Answers to questions; what the file holds already is not asked again.
+
+        Args:
+            kind: `options` or `text`.
+            questions: What to ask.
+            file: JSONL file of what was found so far; it is gone on with.
+            count: Told how many questions are done.
+        """
+        stored = _read(file)
+        missing = [each for each in questions if each.id not in stored]
+        count(len(questions) - len(missing))
+        with file.open("a", encoding="utf-8") as stream:
             for start in range(0, len(missing), _CHUNK):
                 chunk = missing[start : start + _CHUNK]
-                for each, found in zip(chunk, measure(kind, chunk), strict=True):
+                self._measure = self._measure or self._stack.enter_context(_opened(self._source()))
+                for each, found in zip(chunk, self._measure(kind, chunk), strict=True):
                     stored[each.id] = found
                     stream.write(json.dumps([each.id, *found]) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
                 count(len(questions) - len(missing) + start + len(chunk))
-    return [
-        Answer(
-            each,
-            logprobs=tuple(found.logprobs),
-            num_tokens=tuple(found.num_tokens),
-            truncated=found.truncated,
-        )
-        for each, found in ((each, stored[each.id]) for each in questions)
-    ]
+        return [_answer(each, stored[each.id]) for each in questions]
+
+
+def _answer(question: Question, found: Measured) -> Answer:
+    return Answer(
+        question,
+        logprobs=tuple(found.logprobs),
+        num_tokens=tuple(found.num_tokens),
+        truncated=found.truncated,
+    )
+
+
+_Measure = Callable[[AskedBy, Sequence[Question]], list[Measured]]
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[Callable[[AskedBy, Sequence[Question]], list[Measured]]]:
+def _opened(source: Source) -> Iterator[_Measure]:
     """A scorer: of an endpoint in this process, of a model in an actor, whose end frees its memory."""
     if source.base_url is not None:
         yield Scorer(source).measure
@@ -157,10 +186,9 @@ def _opened(source: Source) -> Iterator[Callable[[AskedBy, Sequence[Question]], 
         actor = ray.remote(Scorer).options(num_cpus=1, num_gpus=source.num_gpus).remote(source)
 
         def measure(kind: AskedBy, questions: Sequence[Question]) -> list[Measured]:
+            asked = actor.measure.remote(kind, list(questions))
             try:
-                found: list[Measured] = ray.get(
-                    actor.measure.remote(kind, list(questions)), timeout=_CHUNK_TIMEOUT_S
-                )
+                found: list[Measured] = ray.get(asked, timeout=_CHUNK_TIMEOUT_S)
             except ray.exceptions.RayError as error:
                 raise ResourceError(
                     f"the log-likelihoods of {source.model!r} failed",

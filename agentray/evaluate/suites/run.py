@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentray import manifest
 from agentray.cluster import connected
@@ -27,7 +27,7 @@ from agentray.evaluate.suites.benchmark import Answer, Benchmark, QuestionSet
 from agentray.evaluate.suites.gsm8k import Gsm8k
 from agentray.evaluate.suites.humaneval import HumanEval
 from agentray.evaluate.suites.instructions import Instructions
-from agentray.evaluate.suites.likelihood import lm_eval_missing, measured
+from agentray.evaluate.suites.likelihood import Likelihoods, lm_eval_missing
 from agentray.evaluate.suites.loss import Loss
 from agentray.evaluate.suites.mmlu import Mmlu
 from agentray.evaluate.suites.mt_bench import MtBench
@@ -67,28 +67,8 @@ def run(config: SuiteConfig, progress: Progress = silent) -> SuiteSummary:
     names = _chosen(config)
     with ExitStack() as stack:
         out = config.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentray-suite-")))
-        benchmarks = _benchmarks(config, out)
-        skipped = {name: why for name in names if (why := _skipped(benchmarks[name])) is not None}
-        sets = {
-            name: benchmarks[name].questions(getattr(config.data, name, None), config.seed)
-            for name in names
-            if name not in skipped
-        }
-        if MtBench.name in sets:
-            check_judge(config.judge)
-        if not is_endpoint(config.policy):
-            resolve_model(config.policy)
-        for name, found in sets.items():
-            _claim(out / name, config, found)
-        if not is_endpoint(config.policy):
-            from agentray.rollout.pool import kept_engines
-
-            stack.enter_context(connected())
-            stack.enter_context(kept_engines())
-        rows = {name: {"skipped": why} for name, why in skipped.items()}
-        # The engines of `reply` tasks stay, so the model that gives log-likelihoods goes first.
-        for name in sorted(sets, key=lambda name: benchmarks[name].asked_by == "reply"):
-            rows[name] = _row(config, benchmarks[name], sets[name], out / name, progress)
+        skipped, tasks = _prepared(config, names, out)
+        rows = skipped | _rows(config, tasks, progress)
     summary = SuiteSummary(
         suite=config.suite,
         policy=config.policy,
@@ -99,7 +79,7 @@ def run(config: SuiteConfig, progress: Progress = silent) -> SuiteSummary:
         commit=manifest.commit(),
     )
     if config.out is not None:
-        _write(config, summary, sets)
+        _write(config, summary, tasks)
     return summary
 
 
@@ -117,7 +97,19 @@ def _chosen(config: SuiteConfig) -> list[str]:
     return [name for name in known if name in config.tasks or not config.tasks]
 
 
-def _benchmarks(config: SuiteConfig, out: Path) -> dict[str, Benchmark]:
+class _Task(NamedTuple):
+    """A benchmark that is run."""
+
+    benchmark: Benchmark
+    found: QuestionSet
+    directory: Path
+    """Where its answers are."""
+
+
+def _prepared(
+    config: SuiteConfig, names: Sequence[str], out: Path
+) -> tuple[dict[str, dict[str, Any]], list[_Task]]:
+    """Rows of the benchmarks that are skipped, and the others with all they need, checked before it costs."""
     everyone: list[Benchmark] = [
         Mmlu(),
         Gsm8k(),
@@ -126,41 +118,70 @@ def _benchmarks(config: SuiteConfig, out: Path) -> dict[str, Benchmark]:
         Instructions(),
         Loss(),
     ]
-    return {each.name: each for each in everyone}
+    skipped: dict[str, dict[str, Any]] = {}
+    tasks = []
+    for benchmark in (each for each in everyone if each.name in names):
+        why = benchmark.skipped() or (lm_eval_missing() if benchmark.asked_by != "reply" else None)
+        if why is None:
+            found = benchmark.questions(getattr(config.data, benchmark.name, None), config.seed)
+            tasks.append(_Task(benchmark, found, out / benchmark.name))
+        else:
+            skipped[benchmark.name] = {"skipped": why}
+    if MtBench.name in (task.benchmark.name for task in tasks):
+        check_judge(config.judge)
+    if not is_endpoint(config.policy):
+        resolve_model(config.policy)
+    for task in tasks:
+        _claim(task, config)
+    return skipped, tasks
 
 
-def _skipped(benchmark: Benchmark) -> str | None:
-    return benchmark.skipped() or (lm_eval_missing() if benchmark.asked_by != "reply" else None)
+def _rows(config: SuiteConfig, tasks: Sequence[_Task], progress: Progress) -> dict[str, dict[str, Any]]:
+    """Ask and grade all benchmarks; the model of log-likelihoods goes before the engine of replies comes."""
+    rows = {}
+    with ExitStack() as stack:
+        if not is_endpoint(config.policy):
+            from agentray.rollout.pool import kept_engines
+
+            stack.enter_context(connected())
+            stack.enter_context(kept_engines())
+        with Likelihoods(lambda: of_text(config)) as likelihoods:
+            for task in tasks:
+                if task.benchmark.asked_by != "reply":
+                    rows[task.benchmark.name] = _measured(config, task, likelihoods, progress)
+        for task in tasks:
+            if task.benchmark.asked_by == "reply":
+                rows[task.benchmark.name] = _asked(config, task, progress)
+    return rows
 
 
-def _row(
-    config: SuiteConfig, benchmark: Benchmark, found: QuestionSet, directory: Path, progress: Progress
+def _asked(config: SuiteConfig, task: _Task, progress: Progress) -> dict[str, Any]:
+    """The row of a benchmark for which the model writes."""
+    how = of_model(config, task.benchmark, task.directory)
+    label = _labelled(progress, task.benchmark.name)
+    answers, errors = ask(task.found.questions, how, num_tasks=config.num_tasks, progress=label)
+    return _graded(task, answers, errors)
+
+
+def _measured(
+    config: SuiteConfig, task: _Task, likelihoods: Likelihoods, progress: Progress
 ) -> dict[str, Any]:
-    """Ask and grade one benchmark."""
-    label = _labelled(progress, benchmark.name)
-    questions = list(found.questions[: config.num_tasks])
-    errors: list[str] = []
-    if benchmark.asked_by == "reply":
-        how = of_model(config, benchmark, directory)
-        answers, errors = ask(found.questions, how, num_tasks=config.num_tasks, progress=label)
-    else:
-        try:
-            answers = measured(
-                benchmark.asked_by,
-                questions,
-                directory / "likelihoods.jsonl",
-                of_text(config),
-                lambda done: label(done, len(questions)),
-            )
-        except PolicyError as error:
-            return {"skipped": f"{error.what}: {error.why}; {error.fix}"}
-    return _graded(benchmark, found, answers, errors)
+    """The row of a benchmark that is asked by log-likelihood."""
+    questions = task.found.questions[: config.num_tasks]
+    label = _labelled(progress, task.benchmark.name)
+    file = task.directory / "likelihoods.jsonl"
+    try:
+        answers = likelihoods.answers(
+            task.benchmark.asked_by, questions, file, lambda done: label(done, len(questions))
+        )
+    except PolicyError as error:
+        return {"skipped": f"{error.what}: {error.why}; {error.fix}"}
+    return _graded(task, answers, ())
 
 
-def _graded(
-    benchmark: Benchmark, found: QuestionSet, answers: Sequence[Answer], errors: Sequence[str]
-) -> dict[str, Any]:
-    """The row of one benchmark in the result."""
+def _graded(task: _Task, answers: Sequence[Answer], errors: Sequence[str]) -> dict[str, Any]:
+    """The row of a benchmark, from its answers and from why others were lost."""
+    benchmark, found = task.benchmark, task.found
     row: dict[str, Any] = {
         "score": None,
         "scale": benchmark.scale,
@@ -194,22 +215,22 @@ def _interval(values: Sequence[float]) -> list[float]:
     return [interval.low * scale, interval.high * scale]
 
 
-def _claim(directory: Path, config: SuiteConfig, found: QuestionSet) -> None:
+def _claim(task: _Task, config: SuiteConfig) -> None:
     """Refuse a directory that holds answers to other questions, or of another model."""
     # The address of an endpoint may change; the model that it is asked for may not.
     policy = config.model if is_endpoint(config.policy) and config.model else config.policy
-    identity = {"policy": policy, "questions": _digest(found)}
-    path = directory / "task.json"
+    identity = {"policy": policy, "questions": _digest(task.found)}
+    path = task.directory / "task.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
         if before != identity:
             raise UsageError(
-                f"{str(directory)!r} holds other answers",
+                f"{str(task.directory)!r} holds other answers",
                 f"of {before} there, {identity} here",
                 "give another --out",
             )
         return
-    directory.mkdir(parents=True, exist_ok=True)
+    task.directory.mkdir(parents=True, exist_ok=True)
     manifest.write_json(path, identity)
 
 
@@ -230,11 +251,11 @@ def _labelled(progress: Progress, name: str) -> Progress:
     return report
 
 
-def _write(config: SuiteConfig, summary: SuiteSummary, sets: Mapping[str, QuestionSet]) -> None:
+def _write(config: SuiteConfig, summary: SuiteSummary, tasks: Sequence[_Task]) -> None:
     """The result, then the manifest that says it is complete."""
     assert config.out is not None
     manifest.write_json(config.out / RESULT, asdict(summary))
-    inputs = {name: _digest(found) for name, found in sets.items()}
+    inputs = {task.benchmark.name: _digest(task.found) for task in tasks}
     document = manifest.Manifest(
         "suite", config.model_dump(mode="json"), dict(summary.tasks), inputs, summary.wall_s
     )
