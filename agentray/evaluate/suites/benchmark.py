@@ -50,15 +50,20 @@ class QuestionSet:
 def usable(
     benchmark: str, questions: Sequence[Question], left_out: Sequence[str], *, stand_in: bool
 ) -> QuestionSet:
-    """The set of a benchmark's questions.
+    """The set of a benchmark's questions; of several with one id the first stays.
 
     Raises:
         DataError: There is none.
     """
-    if not questions:
+    first: dict[str, Question] = {}
+    repeated = []
+    for each in questions:
+        if first.setdefault(each.id, each) is not each:
+            repeated.append(f"{each.id}: an earlier record has this id")
+    if not first:
         why = left_out[0] if left_out else "there are none"
         raise DataError(f"no record of {benchmark} can be used", why, "correct its files, or give others")
-    return QuestionSet(questions, stand_in, left_out)
+    return QuestionSet(list(first.values()), stand_in, [*left_out, *repeated])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import asyncio
 import re
 import secrets
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -149,7 +150,8 @@ async def _passed(answers: Sequence[Answer]) -> list[list[bool]]:
 def _defines(code: str, name: str) -> bool:
     """Whether code defines a function at its top level; code that does not parse is searched as text."""
     try:
-        tree = ast.parse(code)
+        with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
+            tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return re.search(rf"^def {re.escape(name)}\(", code, flags=re.MULTILINE) is not None
     return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)

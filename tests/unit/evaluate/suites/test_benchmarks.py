@@ -161,6 +161,11 @@ def test_a_reply_makes_a_program_whatever_its_form(reply):
     assert space["area"](1) == pytest.approx(3.14159, rel=1e-4)
 
 
+def test_a_reply_that_python_warns_of_is_read_in_silence():
+    program = completed(PROMPT, "area", "```python\ndef area(r):\n    return '\\d'\n```")
+    assert program.startswith("import math") and program.count("def area") == 1
+
+
 @needs_sandbox
 def test_reference_solutions_pass_their_hidden_tests_and_others_do_not():
     from agentray.evaluate.suites.functions import function_records
@@ -196,12 +201,11 @@ def test_pass_at_k_is_the_unbiased_estimate():
 def test_humaneval_reads_the_published_archive(tmp_path):
     rows = [{"task_id": "HumanEval/0", "prompt": PROMPT, "entry_point": "area", "test": "def check(f): pass"}]
     with gzip.open(tmp_path / "HumanEval.jsonl.gz", "wt") as stream:
-        stream.write(
-            json.dumps(rows[0]) + "\n" + json.dumps({**rows[0], "task_id": "HumanEval/1", "test": ""})
-        )
+        broken = {**rows[0], "task_id": "HumanEval/1", "test": ""}
+        stream.write("\n".join(map(json.dumps, [rows[0], broken, rows[0]])))
     found = HumanEval().questions(tmp_path, 0)
     assert [each.id for each in found.questions] == ["HumanEval/0"] and not found.stand_in
-    assert [each.split(": ")[0] for each in found.left_out] == ["HumanEval.jsonl.gz:2"]
+    assert [each.split(": ")[0] for each in found.left_out] == ["HumanEval.jsonl.gz:2", "HumanEval/0"]
 
 
 def test_mt_bench_counts_what_no_judge_rated(tmp_path):
