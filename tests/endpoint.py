@@ -31,7 +31,7 @@ def served(
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            requests.append(request)
+            requests.append(request | {"key": self.headers.get("Authorization")})
             if "messages" not in request:
                 self._send(complete(request))
                 return

@@ -35,7 +35,8 @@ def test_the_suite_runs_and_resumes_with_a_model(tmp_path):
     assert json.loads((tmp_path / "suite.json").read_text())["tasks"] == rows
 
 
-def test_an_endpoints_prompt_log_probabilities_are_read(tmp_path):
+def test_an_endpoints_prompt_log_probabilities_are_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "of-somebody-else")
     from endpoint import served
     from transformers import AutoTokenizer
 
@@ -70,6 +71,7 @@ def test_an_endpoints_prompt_log_probabilities_are_read(tmp_path):
     assert lines[0][1] == pytest.approx([-each / 1000 for each in ids])
     assert rows["mmlu"]["n"] == rows["loss"]["n"] == 5 and rows["loss"]["score"] > 0
     assert all(request["echo"] and request["logprobs"] for request in requests)
+    assert {request["key"] for request in requests} == {None}
 
 
 def test_log_likelihoods_are_those_of_the_model():

@@ -242,7 +242,9 @@ def _endpoint(source: Source) -> Any:
         model=source.model,
         tokenizer=source.tokenizer,
         tokenizer_backend="huggingface" if source.tokenizer else "remote",
-        header={"Authorization": f"Bearer {key}"} if key else {},
+        # Without any header lm-eval would send what OPENAI_API_KEY holds.
+        header={"Accept": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})},
+        auth_token=key,
         num_concurrent=source.concurrent,
         max_retries=_TRIES,
         timeout=_TIMEOUT_S,
