@@ -74,13 +74,23 @@ def test_an_endpoints_prompt_log_probabilities_are_read(tmp_path, monkeypatch):
     assert {request["key"] for request in requests} == {None}
 
 
+def test_log_likelihoods_are_summed_in_float32():
+    question = Question("q", ("Count:",), options=(" one two three four five six seven eight nine ten" * 5,))
+    directory = resolve_model("smollm2-135m")
+    ((exact, _, _),) = Scorer(Source(directory, dtype="float32")).measure("options", [question])
+    ((rounded, _, _),) = Scorer(Source(directory, dtype="bfloat16")).measure("options", [question])
+    assert rounded[0] == pytest.approx(exact[0], rel=0.02) and rounded[0] != round(rounded[0])
+
+
 def test_log_likelihoods_are_those_of_the_model():
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     directory = resolve_model("smollm2-135m")
     question = Question("q", ("The capital of France is",), options=(" Paris", " made of cheese"))
-    ((logprobs, num_tokens),) = Scorer(Source(directory, dtype="float32")).measure("options", [question])
+    ((logprobs, num_tokens, truncated),) = Scorer(Source(directory, dtype="float32")).measure(
+        "options", [question]
+    )
     tokenizer = AutoTokenizer.from_pretrained(directory)
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
     prompt = tokenizer(question.turns[0]).input_ids
@@ -90,4 +100,4 @@ def test_log_likelihoods_are_those_of_the_model():
             table = model(torch.tensor([ids])).logits[0].log_softmax(-1)
         expected = sum(float(table[i - 1, ids[i]]) for i in range(len(prompt), len(ids)))
         assert math.isclose(value, expected, rel_tol=1e-4) and count == len(ids) - len(prompt)
-    assert logprobs[0] > logprobs[1]
+    assert logprobs[0] > logprobs[1] and not truncated

@@ -226,6 +226,7 @@ def _local(source: Source) -> Any:
         pretrained=source.model,
         device="cuda" if source.num_gpus else "cpu",
         dtype=source.dtype,
+        softmax_dtype="float32",  # a sum of bfloat16 logarithms is right to three digits at best
         parallelize=source.num_gpus > 1,
         batch_size=_BATCH,
     )
