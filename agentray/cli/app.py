@@ -25,6 +25,7 @@ from agentray.config import (
     ReportConfig,
     RolloutConfig,
     ServeConfig,
+    SuiteConfig,
     TrainConfig,
     TuneConfig,
 )
@@ -220,16 +221,32 @@ def evaluate(
     policy: Annotated[str | None, typer.Option(help="expert or random.")] = None,
     model: Annotated[str | None, typer.Option(help="Model directory, id or endpoint URL.")] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
-    num_tasks: Annotated[int | None, typer.Option(help="Tasks per environment.")] = None,
+    num_tasks: Annotated[int | None, typer.Option(help="Tasks per environment or benchmark.")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="General benchmarks instead of environments: general.")
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Benchmark of the suite; may be repeated.")] = None,
     out: Out = None,
     config: ConfigFile = None,
     sets: Sets = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Score a policy on tasks that training never saw."""
+    """Score a policy on tasks that training never saw, or a model on general benchmarks."""
+    from agentray.cli.suites import evaluate_suite, refuse_mixture
     from agentray.evaluate.run import run
 
+    refuse_mixture(suite, task, env, split)
+    if suite is not None:
+        chosen = {
+            "suite": suite,
+            "tasks": task,
+            "policy": model or policy,
+            "num_tasks": num_tasks,
+            "out": out,
+        }
+        settings_of_suite = resolved(SuiteConfig, "evaluate", config, sets, dry_run, **chosen)
+        return evaluate_suite(settings_of_suite, as_json=as_json)
     values = {"envs": env, "policy": model or policy, "split": split, "num_tasks": num_tasks, "out": out}
     settings = resolved(EvaluateConfig, "evaluate", config, sets, dry_run, **values)
     with console.progress("evaluate") as progress:

@@ -18,6 +18,7 @@ from agentray.config.stages import (
     TrainConfig,
     TuneConfig,
 )
+from agentray.config.suites import JudgeConfig, SuiteConfig, SuiteDataConfig
 
 __all__ = [
     "EngineConfig",
@@ -25,6 +26,7 @@ __all__ = [
     "EvaluateConfig",
     "FilterConfig",
     "GeneralSource",
+    "JudgeConfig",
     "MixConfig",
     "OptimizerConfig",
     "ReportConfig",
@@ -33,6 +35,8 @@ __all__ = [
     "SamplingConfig",
     "ServeConfig",
     "Settings",
+    "SuiteConfig",
+    "SuiteDataConfig",
     "TrainConfig",
     "TuneConfig",
     "load",

@@ -1,23 +1,30 @@
-"""General instructions as an environment: one prompt, one answer, always accepted.
+"""General instructions as an environment: what is asked is fixed, and every answer is accepted.
 
 Where a user has no general corpus, the base model's own answers to these prompts stand in for it
 (self-distillation): training on them beside the agent trajectories keeps what the model knew.
 
     agentray rollout --env general --policy smollm2-135m --out runs/general
+
+With `data=FILE` it asks the questions of a file, which may have several turns. General benchmarks are asked
+this way, and scored from the stored answers afterwards (`agentray.evaluate.suites`).
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import islice
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium
 
 from agentray.env.base import Expert, Hosting, TextEnv, fingerprint, text_space
-from agentray.types import Family, Message, Split, Task
+from agentray.errors import DataError, UsageError
+from agentray.types import SPLITS, Family, Message, Split, Task
 
 _HELD_OUT_EVERY: Mapping[Split, int] = {"validation": 8, "test": 9}
 """Of ten consecutive prompts, the ninth is for validation and the tenth for test."""
@@ -29,42 +36,57 @@ def _prompts() -> tuple[str, ...]:
     return tuple(line for line in text.splitlines() if line)
 
 
-class OneAnswer(gymnasium.Env[str, str]):
-    """Ask once; any answer ends the episode with reward 1."""
+class Asking(gymnasium.Env[str, str]):
+    """Ask one thing after the other; any answers end the episode with reward 1."""
 
     def __init__(self) -> None:
         self.observation_space = text_space()
         self.action_space = text_space()
-        self._running = False
+        self._left: list[str] | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[str, dict[str, Any]]:
-        """Ask the prompt of the task in `options["task"]`."""
+        """Ask the first question of the task in `options["task"]`."""
         super().reset(seed=seed)
-        self._running = True
-        return (options or {})["task"].data["prompt"], {}
+        data = (options or {})["task"].data
+        self._left = list(data["turns"]) if "turns" in data else [data["prompt"]]
+        return self._left.pop(0), {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Take the answer."""
-        if not self._running:
+        """Take an answer, and ask the next question if there is one."""
+        if self._left is None:
             raise RuntimeError("step() after the end of the episode: call reset() first")
-        self._running = False
+        if self._left:
+            return self._left.pop(0), 0.0, False, False, {"action": action}
+        self._left = None
         return "", 1.0, True, False, {"action": action}
 
 
 class General:
-    """The plugin around `OneAnswer`."""
+    """The plugin around `Asking`.
+
+    Args:
+        data: JSONL file of questions, one record a line: `id`, `turns` (list of str) and, if wanted,
+            `instruction` (OpenAI messages that come before), `split` (`train`) and anything else, which is
+            kept with the task. None asks the project's own prompts.
+    """
 
     id: ClassVar[str] = "general"
     family: ClassVar[Family] = "held_in"
     description: ClassVar[str] = "general instructions, any answer is kept (self-distillation)"
     hosting: ClassVar[Hosting] = Hosting("inline", replayable=True)
-    max_turns = 1
+    max_turns = 16
     reward_threshold = 1.0
 
+    def __init__(self, data: str | None = None) -> None:
+        self._data = data
+
     def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
-        """The project's prompts; each belongs to one split, and any number of the first has all kinds."""
+        """The prompts; each belongs to one split. Of ours, any number of the first has all kinds."""
+        if self._data is not None:
+            yield from islice(_questions(Path(self._data), split), start, None)
+            return
         held_out = {remainder: name for name, remainder in _HELD_OUT_EVERY.items()}
         mine = [text for i, text in enumerate(_prompts()) if held_out.get(i % 10, "train") == split]
         random.Random(0).shuffle(mine)
@@ -74,11 +96,11 @@ class General:
 
     def make(self) -> TextEnv:
         """A fresh conversation."""
-        return OneAnswer()
+        return Asking()
 
     def instruction(self, task: Task) -> tuple[Message, ...]:
-        """Nothing: the prompt is all."""
-        return ()
+        """What comes before the first question: nothing, unless the task brings it."""
+        return tuple(Message(each["role"], each["content"]) for each in task.data.get("instruction", ()))
 
     def parse(self, reply: str) -> str | None:
         """The whole reply."""
@@ -95,3 +117,35 @@ class General:
     def summarize(self, metrics: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
         """Nothing."""
         return {}
+
+
+def _questions(path: Path, split: Split) -> Iterator[Task]:
+    """The tasks of a split in a file of questions.
+
+    Raises:
+        UsageError: There is no such file.
+        DataError: A line is no question.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(
+            f"no file {str(path)!r}", str(error), "give a JSONL file: --set env.general.data=FILE"
+        ) from error
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            mine, turns = record.get("split", "train"), record["turns"]
+            good = mine in SPLITS and turns and all(isinstance(turn, str) for turn in turns)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            good = False
+        if not good:
+            raise DataError(
+                f"line {number} of {str(path)!r} is no question",
+                f"it begins {line[:60]!r}",
+                'write records like {"id": "1", "turns": ["What is rain?"], "split": "train"}',
+            )
+        if mine == split:
+            data = {key: value for key, value in record.items() if key not in ("id", "split")}
+            asked = {"instruction": data.get("instruction", []), "turns": turns}
+            yield Task("general", f"{split}/{record.get('id', number)}", split, data, fingerprint(asked))

@@ -63,6 +63,11 @@ class HttpPolicy:
         self._session: aiohttp.ClientSession | None = None
         self._connecting = asyncio.Lock()
 
+    @property
+    def model(self) -> str | None:
+        """The name it asks for; that of an endpoint's first model is known once `ready`."""
+        return self._model
+
     async def ready(self) -> None:
         """Check that the endpoint answers, accepts the key and serves the model.
 

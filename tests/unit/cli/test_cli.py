@@ -29,6 +29,18 @@ def call(capsys, *arguments):
         (["rollout", "--env", "database"], "it has no default"),
         (["evaluate", "--env", "database", "--set", "env.database.data=absent.jsonl"], "absent.jsonl"),
         (["evaluate", "--env", "database", "--model", "no/such/model/dir"], "no such directory"),
+        (["evaluate", "--suite", "genral", "--model", "smollm2-135m"], "did you mean 'general'?"),
+        (["evaluate", "--suite", "general", "--task", "gsm8", "--model", "m"], "did you mean 'gsm8k'?"),
+        (
+            ["evaluate", "--suite", "general", "--task", "gsm8k", "--model", "no/a/dir", "--out", "x"],
+            "no such",
+        ),
+        (["evaluate", "--suite", "general", "--env", "count", "--model", "m"], "its own questions"),
+        (["evaluate", "--task", "gsm8k"], "no suite is given"),
+        (
+            ["evaluate", "--suite", "general", "--model", "m", "--set", "evaluate.data.gsm8k=absent"],
+            "'absent' is no directory",
+        ),
         (["filter", "--run", "absent", "--out", "x"], "does not exist"),
         (
             ["mix", "--agent", "absent", "--model", "smollm2-135m", "--out", "x", "--eta", "2"],

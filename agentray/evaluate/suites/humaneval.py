@@ -1,0 +1,157 @@
+"""HumanEval: complete a Python function; what runs is tested in a sandbox, and pass@k counts.
+
+A reply may be the whole function or only its body, in a code block or bare. The program that is run is the
+problem's prompt and the reply, then the hidden tests (Chen et al. 2021, arXiv:2107.03374).
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import secrets
+import textwrap
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from agentray import sandbox
+from agentray.data.runs import pass_at_k
+from agentray.errors import ResourceError
+from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
+from agentray.evaluate.suites.functions import function_records
+from agentray.evaluate.suites.reading import records
+from agentray.types import Message
+
+_SYSTEM = "You are a programmer who writes correct, plain Python."
+_ASK = (
+    "Complete this Python function. Answer with the finished function in one code block."
+    "\n\n```python\n{prompt}```"
+)
+_BLOCK = re.compile(r"```[ \t]*(?:python|py)?[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL | re.IGNORECASE)
+_PYTHON = ("python3", "-I")
+"""The system's, because a sandbox shows nothing of a virtual environment."""
+_LIMITS = sandbox.Limits(wall_s=20, cpu_s=10)
+_AT_ONCE = 2
+"""Programs that run at the same time."""
+
+
+class HumanEval:
+    """Functions to write, with tests that the model does not see."""
+
+    name: ClassVar[str] = "humaneval"
+    scale: ClassVar[str] = "0-100"
+    asked_by: ClassVar[AskedBy] = "reply"
+    max_tokens: ClassVar[int] = 512
+
+    def __init__(self, samples: int = 1, temperature: float = 0.2) -> None:
+        self.samples = samples
+        self._temperature = temperature if samples > 1 else 0.0
+
+    def skipped(self) -> str | None:
+        """A machine without a sandbox does not run what a model wrote."""
+        return sandbox_missing()
+
+    def questions(self, directory: Path | None, seed: int) -> QuestionSet:
+        """One conversation per problem."""
+        if directory is None:
+            rows = function_records(seed)
+        else:
+            rows = records(directory, "humaneval", "*.jsonl", "*.jsonl.gz")
+        fields = ("prompt", "entry_point", "test")
+        bad = {
+            place
+            for place, row in rows.items()
+            if not all(isinstance(row.get(each), str) and row[each].strip() for each in fields)
+        }
+        left_out = [f"{place}: its prompt, entry_point or test is no text" for place in rows if place in bad]
+        found = [
+            Question(
+                id=str(row.get("task_id", place)),
+                turns=(_ASK.format(prompt=row["prompt"]),),
+                instruction=(Message("system", _SYSTEM),),
+                temperature=self._temperature,
+                gold={each: row[each] for each in fields},
+            )
+            for place, row in rows.items()
+            if place not in bad
+        ]
+        return usable(self.name, found, left_out, stand_in=directory is None)
+
+    def grade(self, answers: Sequence[Answer]) -> Grades:
+        """100 times the share of a problem's attempts that pass its tests: its estimate of pass@1."""
+        passed = asyncio.run(_passed(answers))
+        least = min(len(each) for each in passed)
+        powers = [2**power for power in range(least.bit_length())]
+        pass_at = {
+            str(k): 100 * sum(pass_at_k(sum(each), len(each), k) for each in passed) / len(passed)
+            for k in powers
+        }
+        return Grades([100 * sum(each) / len(each) for each in passed], {"pass_at_k": pass_at})
+
+
+def sandbox_missing() -> str | None:
+    """Why no program can be run here, and what to install; None where a sandbox with Python works."""
+    try:
+        result = asyncio.run(sandbox.run([*_PYTHON, "-c", ""]))
+    except ResourceError as error:
+        return f"{error.what}: {error.why}; {error.fix}"
+    if result.exit_code != 0:
+        return f"the sandbox has no Python below /usr: {result.stderr.strip()[:200]}; apt-get install python3"
+    return None
+
+
+def completed(prompt: str, entry_point: str, reply: str) -> str:
+    """The program that a reply makes of a problem's prompt.
+
+    The code is what stands in the reply's code blocks, or the whole reply. Where it defines the function, it
+    follows the prompt's own lines before the function (imports, helpers); else it is taken for the body.
+    """
+    blocks = [each.rstrip() for each in _BLOCK.findall(reply)]
+    whole = [each for each in blocks if _defines(each, entry_point)]
+    code = whole[-1] if whole else "\n".join(blocks) if blocks else reply
+    if _defines(code, entry_point):
+        head = prompt.split(f"def {entry_point}(")[0]
+        return f"{head}\n{code}\n"
+    body = code if re.match(r"[ \t]", code.lstrip("\n")) else textwrap.indent(code, "    ")
+    return prompt + body.lstrip("\n") + "\n"
+
+
+async def passes(program: str, gold: Mapping[str, Any]) -> bool:
+    """Whether a program passes its hidden tests, run in the sandbox.
+
+    The program counts only if a word comes out at its end that it cannot know: code that exits early has not
+    passed, whatever its exit status.
+    """
+    word = secrets.token_hex(16)
+    checks = f"{gold['test']}\n\ncheck({gold['entry_point']})\nprint({word!r})\n"
+    files = {"program.py": f"{program}\n\n{checks}"}
+    result = await sandbox.run([*_PYTHON, "program.py"], files=files, limits=_LIMITS)
+    return result.exit_code == 0 and result.stdout.rstrip().endswith(word)
+
+
+async def _passed(answers: Sequence[Answer]) -> list[list[bool]]:
+    """By problem and attempt, whether it passed; an attempt without a reply did not."""
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def attempt(gold: Mapping[str, Any], reply: str) -> bool:
+        async with places:
+            return await passes(completed(gold["prompt"], gold["entry_point"], reply), gold)
+
+    async def problem(answer: Answer) -> list[bool]:
+        gold = answer.question.gold
+        tries = (attempt(gold, replies[0] if replies else "") for replies in answer.replies)
+        return list(await asyncio.gather(*tries))
+
+    return list(await asyncio.gather(*(problem(answer) for answer in answers)))
+
+
+def _defines(code: str, name: str) -> bool:
+    """Whether code defines a function at its top level; code that does not parse is searched as text."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
+            tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return re.search(rf"^def {re.escape(name)}\(", code, flags=re.MULTILINE) is not None
+    return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)

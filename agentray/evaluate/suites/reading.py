@@ -1,0 +1,108 @@
+"""Reads benchmark files; whatever is wrong with one names the file, the line and what was expected."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agentray.errors import DataError, UsageError
+
+FIELDS: Mapping[str, frozenset[str]] = {
+    "mmlu": frozenset({"subject", "question", "choices", "answer"}),
+    "gsm8k": frozenset({"question", "answer"}),
+    "humaneval": frozenset({"task_id", "prompt", "entry_point", "test"}),
+    "mt_bench": frozenset({"question_id", "category", "turns"}),
+}
+"""Fields that every record of a benchmark has. MMLU comes first: its records also have GSM8K's."""
+
+Records = dict[str, dict[str, Any]]
+"""Records by place, `FILE:LINE`."""
+
+
+def records(directory: Path, benchmark: str | None, *patterns: str) -> Records:
+    """The records of the first pattern that any file of a directory matches.
+
+    Args:
+        directory: Where the files are.
+        benchmark: Whose they should be; None leaves their fields to the caller.
+        patterns: Of JSONL files, plain or gzipped.
+
+    Raises:
+        UsageError: There is no such file.
+        DataError: A line is no JSON object, or the first has the fields of something else.
+    """
+    found = next((files for each in patterns if (files := sorted(directory.glob(each)))), [])
+    if not found:
+        raise missing(directory, benchmark or "records", " or ".join(patterns))
+    rows = {f"{path.name}:{number}": row for path in found for number, row in _rows(path)}
+    if not rows:
+        raise DataError(f"{str(found[0])!r} is empty", "it has no record", "give the benchmark's file")
+    if benchmark is not None:
+        _check_fields(next(iter(rows.values())), benchmark, found[0])
+    return rows
+
+
+def missing(directory: Path, benchmark: str, wanted: str) -> UsageError:
+    """The error for a benchmark whose files are not there."""
+    there = sorted(each.name for each in directory.iterdir())[:8] if directory.is_dir() else None
+    why = f"{str(directory)!r} is no directory" if there is None else f"it holds {there}"
+    return UsageError(
+        f"no {wanted} of {benchmark} in {str(directory)!r}",
+        why,
+        f"--set evaluate.data.{benchmark}=DIR, or leave it out for generated questions",
+    )
+
+
+def _check_fields(row: Mapping[str, Any], benchmark: str, path: Path) -> None:
+    """Refuse a file of another benchmark by what its first record lacks."""
+    lacking = FIELDS[benchmark] - row.keys()
+    # GSM8K's two fields are among MMLU's.
+    alien = benchmark == "gsm8k" and "choices" in row
+    if lacking or alien:
+        fits = next((name for name, fields in FIELDS.items() if fields <= row.keys()), None)
+        looks = f"; it looks like {fits}" if fits and fits != benchmark else ""
+        raise DataError(
+            f"{str(path)!r} is not a file of {benchmark}",
+            f"its first record has {sorted(row)}, and should have {sorted(FIELDS[benchmark])}{looks}",
+            f"--set evaluate.data.{fits or benchmark}=DIR",
+        )
+
+
+def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Numbered rows of a CSV file without a header.
+
+    Raises:
+        DataError: It is no CSV.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            yield from enumerate(csv.reader(stream), 1)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {str(path)!r}", str(error), "give the benchmark's file") from error
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbered records of a JSONL file, plain or gzipped."""
+    number = 0
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as stream
+        ):
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    row = json.loads(line)
+                    if not isinstance(row, dict):
+                        raise ValueError("it is no JSON object")
+                    yield number, row
+    except (OSError, EOFError, ValueError) as error:  # what is not UTF-8 or JSON raises a ValueError
+        raise DataError(
+            f"cannot read {str(path)!r}, line {number}",
+            str(error),
+            "give the benchmark's file, one JSON record a line",
+        ) from error

@@ -1,0 +1,123 @@
+"""Who is asked, and how: from the settings to rollouts of the model and the judge, and to log-likelihoods."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from agentray.config import EngineConfig, JudgeConfig, RolloutConfig, SamplingConfig, SuiteConfig
+from agentray.errors import PolicyError
+from agentray.evaluate.suites.asking import ask
+from agentray.evaluate.suites.benchmark import Benchmark, Question
+from agentray.evaluate.suites.judge import Ask
+from agentray.evaluate.suites.likelihood import Source
+from agentray.models import resolve_model
+from agentray.policy.http import HttpPolicy
+
+
+def is_endpoint(policy: str) -> bool:
+    """Whether a policy's name is the address of one, or of several."""
+    return policy.startswith(("http://", "https://"))
+
+
+def of_model(config: SuiteConfig, benchmark: Benchmark, directory: Path) -> RolloutConfig:
+    """The rollout that asks the model a benchmark's questions; the answers go to `directory`."""
+    endpoint = is_endpoint(config.policy)
+    return RolloutConfig(
+        envs=["general"],
+        policy=config.policy,
+        model=config.model,
+        sampling=SamplingConfig(max_tokens=_longest_reply(config, benchmark.max_tokens)),
+        seed=config.seed,
+        samples=benchmark.samples,
+        num_workers=0 if endpoint and config.num_workers is None else config.num_workers,
+        num_engines=config.num_engines,
+        in_flight=config.in_flight,
+        turn_timeout_s=config.turn_timeout_s,
+        episode_timeout_s=4 * config.turn_timeout_s,
+        max_retries=config.max_retries,
+        engine=EngineConfig(**config.engine.model_dump()),
+        out=directory,
+    )
+
+
+def of_text(config: SuiteConfig) -> Source:
+    """Where the log-likelihoods of given text come from.
+
+    Raises:
+        UsageError: There is no such model.
+        PolicyError: The endpoint does not answer.
+    """
+    if not is_endpoint(config.policy):
+        engine = config.engine
+        return Source(resolve_model(config.policy), dtype=engine.dtype, num_gpus=engine.num_gpus)
+    url = config.policy.split(",")[0].strip()
+    return Source(
+        model=served_name(url, config.model),
+        base_url=url,
+        tokenizer=config.tokenizer,
+        concurrent=config.in_flight,
+    )
+
+
+def judge(config: SuiteConfig, directory: Path) -> Ask | None:
+    """Asks the judge by rollouts of its own, kept below `directory`; None where no judge is given."""
+    settings, url = config.judge, config.judge.url
+    if url is None:
+        return None
+
+    def ask_judge(name: str, questions: Sequence[Question]) -> dict[str, str]:
+        # A rollout knows its tasks by their place, and these depend on what the model answered.
+        asked = hashlib.sha256(repr([(each.id, each.turns) for each in questions]).encode("utf-8", "replace"))
+        how = RolloutConfig(
+            envs=["general"],
+            policy=url,
+            model=settings.model,
+            sampling=SamplingConfig(max_tokens=settings.max_tokens),
+            seed=config.seed,
+            num_workers=0,
+            in_flight=settings.in_flight,
+            turn_timeout_s=config.turn_timeout_s,
+            out=directory / f"{name}-{asked.hexdigest()[:8]}",
+        )
+        answers, _ = ask(questions, how)
+        return {each.question.id: each.replies[0][0] for each in answers if each.replies[0]}
+
+    return ask_judge
+
+
+def check_judge(config: JudgeConfig) -> None:
+    """Ask a judge for its models, so that one that cannot answer ends a run before it costs anything.
+
+    Raises:
+        PolicyError: It does not answer, or does not serve the model.
+    """
+    try:
+        served_name(config.url or "", config.model)
+    except PolicyError as error:
+        raise PolicyError(f"the judge: {error.what}", error.why, error.fix) from error
+
+
+def served_name(url: str, model: str | None) -> str:
+    """The model that an endpoint serves: the one asked for, or its first.
+
+    Raises:
+        PolicyError: It does not answer, or does not serve the model.
+    """
+
+    async def check() -> str:
+        policy = HttpPolicy(url, model)
+        try:
+            await policy.ready()
+        finally:
+            await policy.close()
+        return policy.model or ""
+
+    return asyncio.run(check())
+
+
+def _longest_reply(config: SuiteConfig, max_tokens: int) -> int:
+    """Longest reply to a benchmark that wants `max_tokens`: half of the context belongs to the question."""
+    return config.max_tokens or min(max_tokens, config.engine.max_model_len // 2)

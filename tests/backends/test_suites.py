@@ -1,0 +1,103 @@
+"""The general benchmarks on the real model: its engine, lm-eval's log-likelihoods, the sandbox."""
+
+import json
+import math
+
+import pytest
+from machine import needs_sandbox
+
+from agentray.config import SuiteConfig, load
+from agentray.evaluate.suites import run as stage
+from agentray.evaluate.suites.benchmark import Question
+from agentray.evaluate.suites.likelihood import Scorer, Source, lm_eval_missing
+from agentray.models import resolve_model
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.filterwarnings("ignore"),  # of what vLLM and lm-eval import
+    pytest.mark.skipif(lm_eval_missing() is not None, reason=str(lm_eval_missing())),
+]
+
+
+@needs_sandbox
+def test_the_suite_runs_and_resumes_with_a_model(tmp_path):
+    values = {"policy": "smollm2-135m", "out": tmp_path, "num_tasks": 3, "max_tokens": 48}
+    config = load(SuiteConfig, "evaluate", values=values)
+    summary = stage.run(config)
+    rows = summary.tasks
+    assert set(rows) == set(stage.SUITES["general"])
+    assert "judge" in rows["mt_bench"]["skipped"]
+    for name in set(rows) - {"mt_bench"}:
+        assert rows[name]["n"] == 3 and rows[name]["failed"] == 0 and rows[name]["stand_in"]
+    assert 0.5 < rows["loss"]["score"] < 4
+    again = stage.run(config)
+    assert again.tasks == rows and again.wall_s < summary.wall_s / 2
+    assert json.loads((tmp_path / "suite.json").read_text())["tasks"] == rows
+
+
+def test_an_endpoints_prompt_log_probabilities_are_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "of-somebody-else")
+    from endpoint import served
+    from transformers import AutoTokenizer
+
+    directory = resolve_model("smollm2-135m")
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+
+    def complete(request):
+        """Every token is as unlikely as its id is high, so the letter A is the likeliest."""
+        choices = []
+        for index, ids in enumerate(request["prompt"]):
+            table = [None, *(-each / 1000 for each in ids[1:]), -1.0]
+            tops = [None if each is None else {"x": each} for each in table]
+            choices.append({"index": index, "logprobs": {"token_logprobs": table, "top_logprobs": tops}})
+        return {"choices": choices}
+
+    with served(lambda messages: "", complete) as (url, requests):
+        config = load(
+            SuiteConfig,
+            "evaluate",
+            values={
+                "policy": url,
+                "tasks": ["mmlu", "loss"],
+                "num_tasks": 5,
+                "tokenizer": directory,
+                "out": tmp_path,
+            },
+        )
+        rows = stage.run(config).tasks
+    lines = [json.loads(line) for line in (tmp_path / "mmlu" / "likelihoods.jsonl").read_text().splitlines()]
+    ids = [tokenizer(f" {letter}").input_ids[0] for letter in "ABCD"]
+    assert ids == sorted(ids)
+    assert lines[0][1] == pytest.approx([-each / 1000 for each in ids])
+    assert rows["mmlu"]["n"] == rows["loss"]["n"] == 5 and rows["loss"]["score"] > 0
+    assert all(request["echo"] and request["logprobs"] for request in requests)
+    assert {request["key"] for request in requests} == {None}
+
+
+def test_log_likelihoods_are_summed_in_float32():
+    question = Question("q", ("Count:",), options=(" one two three four five six seven eight nine ten" * 5,))
+    directory = resolve_model("smollm2-135m")
+    ((exact, _, _),) = Scorer(Source(directory, dtype="float32")).measure("options", [question])
+    ((rounded, _, _),) = Scorer(Source(directory, dtype="bfloat16")).measure("options", [question])
+    assert rounded[0] == pytest.approx(exact[0], rel=0.02) and rounded[0] != round(rounded[0])
+
+
+def test_log_likelihoods_are_those_of_the_model():
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    directory = resolve_model("smollm2-135m")
+    question = Question("q", ("The capital of France is",), options=(" Paris", " made of cheese"))
+    ((logprobs, num_tokens, truncated),) = Scorer(Source(directory, dtype="float32")).measure(
+        "options", [question]
+    )
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    prompt = tokenizer(question.turns[0]).input_ids
+    for option, value, count in zip(question.options, logprobs, num_tokens, strict=True):
+        ids = prompt + tokenizer(option).input_ids
+        with torch.no_grad():
+            table = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        expected = sum(float(table[i - 1, ids[i]]) for i in range(len(prompt), len(ids)))
+        assert math.isclose(value, expected, rel_tol=1e-4) and count == len(ids) - len(prompt)
+    assert logprobs[0] > logprobs[1] and not truncated

@@ -1,0 +1,246 @@
+"""Questions and grades of each benchmark, on generated records and on files."""
+
+import gzip
+import json
+from decimal import Decimal
+
+import pytest
+from machine import needs_sandbox
+
+from agentray.errors import DataError, UsageError
+from agentray.evaluate.suites.benchmark import Answer
+from agentray.evaluate.suites.gsm8k import Gsm8k, read_number
+from agentray.evaluate.suites.humaneval import HumanEval, completed
+from agentray.evaluate.suites.instructions import Instructions
+from agentray.evaluate.suites.loss import Loss
+from agentray.evaluate.suites.mmlu import Mmlu
+from agentray.evaluate.suites.mt_bench import MtBench
+from agentray.evaluate.suites.standins import arithmetic_records, choice_records
+from agentray.sandbox import backends
+
+EVERY = [Mmlu(), Gsm8k(), HumanEval(), MtBench(), Instructions(), Loss()]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("benchmark", EVERY, ids=lambda each: each.name)
+def test_stand_ins_repeat_by_seed_and_are_labelled(benchmark):
+    first, again = benchmark.questions(None, 3), benchmark.questions(None, 3)
+    assert first.stand_in and first.questions == again.questions and not first.left_out
+    assert len({each.id for each in first.questions}) == len(first.questions)
+    assert len({(each.turns, each.options) for each in first.questions}) == len(first.questions)
+
+
+@pytest.mark.parametrize("generate", [choice_records, arithmetic_records])
+def test_generated_records_are_disjoint_and_a_longer_list_begins_with_the_shorter(generate):
+    shots, short = generate(5, 10)
+    _, long = generate(5, 40)
+    assert list(long.values())[:10] == list(short.values())
+    asked = [row["question"] for row in [*shots.values(), *long.values()]]
+    assert len(set(asked)) == len(asked)
+    assert generate(6, 10)[1] != short
+
+
+def test_the_gold_of_generated_problems_follows_from_their_last_step():
+    shots, test = arithmetic_records(1, 200)
+    for row in [*shots.values(), *test.values()]:
+        steps, _, gold = row["answer"].partition("\n#### ")
+        assert read_number(steps) == Decimal(gold) and int(gold) > 0
+
+
+def test_four_different_options_hold_the_right_answer():
+    dev, test = choice_records(1)
+    for row in [*dev.values(), *test.values()]:
+        assert len(set(row["choices"])) == 4
+        if row["subject"] == "addition":
+            first, _, second = row["question"].removeprefix("What is ").removesuffix("?").split()
+            assert row["choices"]["ABCD".index(row["answer"])] == str(int(first) + int(second))
+    assert {row["answer"] for row in test.values()} == set("ABCD")
+
+
+def test_mmlu_shows_five_examples_of_the_subject_and_takes_the_likeliest_letter():
+    question = Mmlu().questions(None, 0).questions[0]
+    assert question.turns[0].count("\nAnswer: ") == 5 and question.turns[0].endswith("\nAnswer:")
+    assert question.options == (" A", " B", " C", " D")
+    place = "ABCD".index(question.gold["answer"])
+    right = tuple(-1.0 if index == place else -2.0 for index in range(4))
+    wrong = tuple(-3.0 if index == place else -2.0 for index in range(4))
+    grades = Mmlu().grade([Answer(question, logprobs=right), Answer(question, logprobs=wrong)])
+    assert list(grades.values) == [100.0, 0.0]
+
+
+def test_mmlu_reads_the_published_files_and_names_what_it_leaves_out(tmp_path):
+    for split in ("dev", "test"):
+        (tmp_path / split).mkdir()
+        rows = "".join(f'"{split} {i}, indeed",a,b,c,d,C\n' for i in range(6))
+        (tmp_path / split / f"anatomy_{split}.csv").write_text(rows)
+    (tmp_path / "test" / "zoology_test.csv").write_text("why?,a,b,c,d,C\n")
+    (tmp_path / "test" / "law_test.csv").write_text("why?,a,b,c,d,E\n")
+    found = Mmlu().questions(tmp_path, 0)
+    assert len(found.questions) == 6 and found.questions[0].turns[0].count("dev") == 5
+    law, zoology = sorted(found.left_out)
+    assert zoology == "test/zoology_test.csv:1: the dev file has no example of 'zoology'"
+    assert law.startswith("test/law_test.csv:1: its answer is 'E'")
+
+
+def test_gsm8k_is_a_dialogue_of_eight_examples():
+    question = Gsm8k().questions(None, 0).questions[0]
+    roles = [each.role for each in question.instruction]
+    assert roles == ["system", "user", "assistant", *["user", "assistant"] * 8]
+    assert question.instruction[2].content == "Ok."
+    gold = question.gold["answer"]
+    answers = [Answer(question, ((text,),)) for text in (f"So #### {gold}", f"{gold}.00", "no idea")]
+    grades = Gsm8k().grade([*answers, Answer(question, ((),))])
+    assert list(grades.values) == [100.0, 100.0, 0.0, 0.0]
+    assert grades.extra == {"score_paper_reading": 25.0, "without_number": 2}
+
+
+def test_a_problem_without_gold_is_left_out_by_name(tmp_path):
+    rows = [{"question": f"q{i}", "answer": f"<<1+{i}={i}>>x\n#### 1,00{i}"} for i in range(9)]
+    write(tmp_path / "train.jsonl", rows)
+    write(tmp_path / "test.jsonl", [*rows[:2], {"question": "q", "answer": "I do not know"}])
+    found = Gsm8k().questions(tmp_path, 0)
+    assert [each.gold["answer"] for each in found.questions] == ["1000", "1001"]
+    assert found.left_out == ["test.jsonl:3: no #### with a number ends it"]
+    assert "<<" not in "".join(each.content for each in found.questions[0].instruction)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "rows", "said"),
+    [
+        (Gsm8k(), [{"question": "q", "subject": "s", "choices": ["a"], "answer": "A"}], "it looks like mmlu"),
+        (HumanEval(), [{"question": "q", "answer": "#### 1"}], "it looks like gsm8k"),
+        (
+            MtBench(),
+            [{"task_id": 1, "prompt": "", "entry_point": "f", "test": ""}],
+            "it looks like humaneval",
+        ),
+        (Mmlu(), [{"a": 1}], "its first record has ['a']"),
+    ],
+)
+def test_a_file_of_another_benchmark_is_refused(tmp_path, benchmark, rows, said):
+    for name in ("dev.jsonl", "test.jsonl", "train.jsonl", "question.jsonl"):
+        write(tmp_path / name, rows)
+    with pytest.raises(DataError) as caught:
+        benchmark.questions(tmp_path, 0)
+    assert said in caught.value.why
+
+
+@pytest.mark.parametrize("benchmark", [each for each in EVERY if each.name != "instructions"])
+def test_missing_and_broken_files_are_named(tmp_path, benchmark):
+    with pytest.raises(UsageError) as caught:
+        benchmark.questions(tmp_path / "absent", 0)
+    assert f"evaluate.data.{benchmark.name}" in caught.value.fix
+    for name in ("dev.jsonl", "test.jsonl", "train.jsonl", "question.jsonl"):
+        (tmp_path / name).write_bytes(b'{"question": \xff\n')
+    with pytest.raises(DataError) as caught:
+        benchmark.questions(tmp_path, 0)
+    assert ".jsonl" in caught.value.what
+
+
+PROMPT = 'import math\n\n\ndef area(r: int) -> float:\n    """Return the area of a circle."""\n'
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "    return math.pi * r**2",
+        "return math.pi * r**2",
+        "```python\n    return math.pi * r**2\n```",
+        "Here it is:\n```python\ndef area(r):\n    return math.pi * r**2\n```\nIt squares r.",
+        "```python\nimport math\n\ndef helper(x):\n    return x * x\n\n"
+        "def area(r):\n    return math.pi * helper(r)\n```\n```python\nprint(area(2))\n```",
+        "```py\ndef area(r):\n    return math.pi * r**2",
+    ],
+)
+def test_a_reply_makes_a_program_whatever_its_form(reply):
+    space = {}
+    exec(completed(PROMPT, "area", reply), space)  # our own replies, written above
+    assert space["area"](1) == pytest.approx(3.14159, rel=1e-4)
+
+
+def test_a_reply_that_python_warns_of_is_read_in_silence():
+    program = completed(PROMPT, "area", "```python\ndef area(r):\n    return '\\d'\n```")
+    assert program.startswith("import math") and program.count("def area") == 1
+
+
+@needs_sandbox
+def test_reference_solutions_pass_their_hidden_tests_and_others_do_not():
+    from agentray.evaluate.suites.functions import function_records
+
+    questions = HumanEval().questions(None, 0).questions
+    solutions = [row["canonical_solution"] for row in function_records(0).values()]
+    right = [Answer(q, ((f"```python\n{s}```",),)) for q, s in zip(questions, solutions, strict=True)]
+    assert set(HumanEval().grade(right).values) == {100.0}
+    wrong = ["return None", "import sys; sys.exit(0)", "raise SystemExit", "while True: print('x')", ""]
+    grades = HumanEval().grade([Answer(questions[0], ((text,),)) for text in wrong])
+    assert set(grades.values) == {0.0}
+
+
+def test_without_a_sandbox_humaneval_is_skipped_with_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    backends.problem.cache_clear()
+    try:
+        assert "apt-get install bubblewrap" in HumanEval().skipped()
+    finally:
+        backends.problem.cache_clear()
+
+
+@needs_sandbox
+def test_pass_at_k_is_the_unbiased_estimate():
+    question = HumanEval(samples=4).questions(None, 0).questions[0]
+    assert question.temperature > 0
+    good, bad = ("    return number + {}".format(question.gold["entry_point"].split("_")[1]),), ("pass",)
+    grades = HumanEval(samples=4).grade([Answer(question, (good, bad, bad, ()))])
+    assert list(grades.values) == [25.0]
+    assert grades.extra["pass_at_k"] == {"1": 25.0, "2": 50.0, "4": 100.0}
+
+
+def test_humaneval_reads_the_published_archive(tmp_path):
+    rows = [{"task_id": "HumanEval/0", "prompt": PROMPT, "entry_point": "area", "test": "def check(f): pass"}]
+    with gzip.open(tmp_path / "HumanEval.jsonl.gz", "wt") as stream:
+        broken = {**rows[0], "task_id": "HumanEval/1", "test": ""}
+        stream.write("\n".join(map(json.dumps, [rows[0], broken, rows[0]])))
+    found = HumanEval().questions(tmp_path, 0)
+    assert [each.id for each in found.questions] == ["HumanEval/0"] and not found.stand_in
+    assert [each.split(": ")[0] for each in found.left_out] == ["HumanEval.jsonl.gz:2", "HumanEval/0"]
+
+
+def test_mt_bench_counts_what_no_judge_rated(tmp_path):
+    write(
+        tmp_path / "question.jsonl",
+        [
+            {"question_id": 1, "category": "math", "turns": ["1+1?", "and 2+2?"]},
+            {"question_id": 2, "category": "writing", "turns": ["Write.", "Again."]},
+            {"question_id": 3, "category": "writing", "turns": ["Only one."]},
+        ],
+    )
+    choices = [{"index": 0, "turns": ["2", "4"]}]
+    write(tmp_path / "reference.jsonl", [{"question_id": each, "choices": choices} for each in (1, 2)])
+    asked = {}
+
+    def ask(name, questions):
+        asked.update({each.id: each.turns[0] for each in questions})
+        return {
+            each.id: "[[6]]" if each.id.endswith("/1") else "no" for each in questions if each.id != "2/1"
+        }
+
+    benchmark = MtBench(ask, max_attempts=2)
+    found = benchmark.questions(tmp_path, 0)
+    assert [each.temperature for each in found.questions] == [0.0, 0.7]
+    assert [each.split(": ")[0] for each in found.left_out] == ["question.jsonl:3"]
+    grades = benchmark.grade([Answer(each, (("so", "and so"),)) for each in found.questions])
+    assert list(grades.values) == [6.0]
+    assert grades.extra == {"score_turn_1": 6.0, "unjudged": 3, "judgements_unreadable": 6}
+    assert "reference" in asked["1/2"] and "reference" not in asked["2/2"].replace("references", "")
+
+
+def test_loss_is_per_token_of_the_last_reply():
+    questions = Loss().questions(None, 0).questions[:2]
+    grades = Loss().grade(
+        [Answer(q, logprobs=(-6.0,), num_tokens=(n,)) for q, n in zip(questions, (2, 6), strict=True)]
+    )
+    assert list(grades.values) == [3.0, 1.0]
+    assert grades.extra == {"over_all_tokens": 1.5, "tokens": 8}
