@@ -18,6 +18,7 @@ TABLES: dict[str, type[config.Settings]] = {
     "train.optimizer": config.OptimizerConfig,
     "tune": config.TuneConfig,
     "evaluate": config.EvaluateConfig,
+    "contamination": config.ContaminationConfig,
     "report": config.ReportConfig,
     "serve": config.ServeConfig,
     "rollout.engine, evaluate.engine, serve.engine": config.EngineConfig,

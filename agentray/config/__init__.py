@@ -1,5 +1,6 @@
 """Settings: the classes, and how they are read."""
 
+from agentray.config.contamination import ContaminationConfig
 from agentray.config.loading import load
 from agentray.config.stages import (
     EngineConfig,
@@ -19,6 +20,7 @@ from agentray.config.stages import (
 )
 
 __all__ = [
+    "ContaminationConfig",
     "EngineConfig",
     "EnvSettings",
     "EvaluateConfig",

@@ -44,7 +44,7 @@ THIRD_PARTY = {
     "train": {"ray", "torch", "deepspeed", "transformers", "safetensors", "numpy", "pyarrow"},
     "tune": {"ray"},
     "serving": {"ray", "vllm", "starlette", "fastapi", "pydantic", "transformers"},
-    "evaluate": {"ray", "numpy"},
+    "evaluate": {"ray", "numpy", "transformers"},
     "cli": {"typer", "rich", "pydantic", "ray"},
     "__main__": set(),
     "__init__": set(),
