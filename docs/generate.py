@@ -21,6 +21,7 @@ TABLES: dict[str, type[config.Settings]] = {
     "evaluate (with --suite)": config.SuiteConfig,
     "evaluate.data (with --suite)": config.SuiteDataConfig,
     "evaluate.judge (with --suite)": config.JudgeConfig,
+    "contamination": config.ContaminationConfig,
     "report": config.ReportConfig,
     "rescore": config.RescoreConfig,
     "serve": config.ServeConfig,

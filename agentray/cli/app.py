@@ -13,6 +13,7 @@ import typer
 
 import agentray
 from agentray.cli import console
+from agentray.cli.contamination import contamination
 from agentray.cli.errors import errors
 from agentray.cli.options import ConfigFile, DryRun, Envs, Json, Out, Sets, resolved
 from agentray.cli.overall import overall
@@ -45,6 +46,7 @@ app.add_typer(runs, name="runs")
 app.command("overall")(overall)
 app.command("errors")(errors)
 app.command("rescore")(rescore)
+app.command("contamination")(contamination)
 
 
 def main(arguments: list[str] | None = None) -> None:

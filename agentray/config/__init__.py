@@ -1,5 +1,6 @@
 """Settings: the classes, and how they are read."""
 
+from agentray.config.contamination import ContaminationConfig
 from agentray.config.loading import load
 from agentray.config.rescore import RescoreConfig
 from agentray.config.stages import (
@@ -21,6 +22,7 @@ from agentray.config.stages import (
 from agentray.config.suites import JudgeConfig, SuiteConfig, SuiteDataConfig
 
 __all__ = [
+    "ContaminationConfig",
     "EngineConfig",
     "EnvSettings",
     "EvaluateConfig",

@@ -48,7 +48,7 @@ THIRD_PARTY = {
     "train": {"ray", "torch", "deepspeed", "transformers", "safetensors", "numpy", "pyarrow"},
     "tune": {"ray"},
     "serving": {"ray", "vllm", "starlette", "fastapi", "pydantic", "transformers"},
-    "evaluate": {"ray", "numpy", "lm_eval"},
+    "evaluate": {"ray", "numpy", "lm_eval", "transformers"},
     "cli": {"typer", "rich", "pydantic", "ray"},
     "__main__": set(),
     "__init__": set(),

@@ -48,6 +48,8 @@ def call(capsys, *arguments):
         ),
         (["train", "--data", "absent", "--model", "smollm2-135m", "--out", "x"], "does not exist"),
         (["report", "--before", "absent", "--after", "absent", "--out", "x"], "does not exist"),
+        (["contamination", "--train", "absent.jsonl", "--test", "env:count/test"], "absent.jsonl"),
+        (["contamination", "--train", "env:count/train", "--test", "env:count/tset"], "did you mean 'test'?"),
         (["models", "fetch", "smollm3"], "smollm2-135m"),
         (["rollout", "--bogus"], "the command line is wrong"),
         (["rolout"], "the command line is wrong"),
