@@ -48,7 +48,7 @@ THIRD_PARTY = {
     "train": {"ray", "torch", "deepspeed", "transformers", "safetensors", "numpy", "pyarrow"},
     "tune": {"ray"},
     "serving": {"ray", "vllm", "starlette", "fastapi", "pydantic", "transformers"},
-    "evaluate": {"ray", "numpy", "lm_eval", "transformers"},
+    "evaluate": {"ray", "numpy", "lm_eval", "transformers", "tokenizers"},
     "cli": {"typer", "rich", "pydantic", "ray"},
     "__main__": set(),
     "__init__": set(),
@@ -62,6 +62,7 @@ KNOWN = set().union(*THIRD_PARTY.values()) | {
     "requests",
     "yaml",
     "psutil",
+    "tokenizers",
 }
 
 
