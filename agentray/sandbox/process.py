@@ -175,9 +175,11 @@ class Process(asyncio.SubprocessProtocol):
 
     async def _stop(self) -> None:
         if self._stop_command:
-            streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-            stop = await asyncio.create_subprocess_exec(*self._stop_command, **streams)
-            await stop.wait()
+            null = subprocess.DEVNULL
+            command = asyncio.create_subprocess_exec(
+                *self._stop_command, stdin=null, stdout=null, stderr=null
+            )
+            await (await command).wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
