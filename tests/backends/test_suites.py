@@ -44,7 +44,7 @@ def test_an_endpoints_prompt_log_probabilities_are_read(tmp_path, monkeypatch):
     tokenizer = AutoTokenizer.from_pretrained(directory)
 
     def complete(request):
-        """Every token is as unlikely as its id is high, so the letter A is the likeliest."""
+        """Every token is as unlikely as its id is high."""
         choices = []
         for index, ids in enumerate(request["prompt"]):
             table = [None, *(-each / 1000 for each in ids[1:]), -1.0]
@@ -67,7 +67,6 @@ def test_an_endpoints_prompt_log_probabilities_are_read(tmp_path, monkeypatch):
         rows = stage.run(config).tasks
     lines = [json.loads(line) for line in (tmp_path / "mmlu" / "likelihoods.jsonl").read_text().splitlines()]
     ids = [tokenizer(f" {letter}").input_ids[0] for letter in "ABCD"]
-    assert ids == sorted(ids)
     assert lines[0][1] == pytest.approx([-each / 1000 for each in ids])
     assert rows["mmlu"]["n"] == rows["loss"]["n"] == 5 and rows["loss"]["score"] > 0
     assert all(request["echo"] and request["logprobs"] for request in requests)

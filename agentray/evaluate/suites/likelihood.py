@@ -70,6 +70,7 @@ class Scorer:
             # lm-eval asks the hub about a model's revision, and a local directory has none.
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        os.environ.setdefault("TQDM_DISABLE", "1")  # progress is the stage's to report
         self._remote = source.base_url is not None
         with _explained(self._remote):
             self._lm = _endpoint(source) if self._remote else _local(source)

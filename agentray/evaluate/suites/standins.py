@@ -16,7 +16,7 @@ from agentray.evaluate.suites.reading import Records
 _CAPITALS = (
     "Austria Vienna, Belgium Brussels, Canada Ottawa, Chile Santiago, China Beijing, Cuba Havana, Denmark "
     "Copenhagen, Egypt Cairo, Finland Helsinki, France Paris, Germany Berlin, Greece Athens, Hungary "
-    "Budapest, India Delhi, Iran Tehran, Iraq Baghdad, Ireland Dublin, Italy Rome, Japan Tokyo, Kenya "
+    "Budapest, Ghana Accra, Iran Tehran, Iraq Baghdad, Ireland Dublin, Italy Rome, Japan Tokyo, Kenya "
     "Nairobi, Norway Oslo, Peru Lima, Poland Warsaw, Portugal Lisbon, Romania Bucharest, Russia Moscow, "
     "Spain Madrid, Sweden Stockholm, Thailand Bangkok, Ukraine Kyiv"
 )
@@ -28,45 +28,13 @@ _OPPOSITES = (
 )
 _KINDS = {
     "animal": ["horse", "tiger", "rabbit", "eagle", "whale", "sheep", "frog", "monkey", "goat", "wolf"],
-    "fruit": ["apple", "banana", "cherry", "grape", "lemon", "mango", "peach", "pear", "plum", "orange"],
+    "fruit": ["apple", "banana", "cherry", "grape", "fig", "mango", "papaya", "pear", "kiwi", "melon"],
     "tool": ["hammer", "saw", "drill", "wrench", "chisel", "pliers", "screwdriver", "shovel", "rake", "axe"],
     "colour": ["red", "blue", "green", "yellow", "purple", "brown", "pink", "grey", "black", "white"],
     "vehicle": ["car", "bus", "train", "bicycle", "truck", "ship", "tractor", "helicopter", "tram", "canoe"],
 }
-_NAMES = [
-    "Ada",
-    "Ben",
-    "Chloe",
-    "Dan",
-    "Eva",
-    "Finn",
-    "Gina",
-    "Hugo",
-    "Ines",
-    "Jack",
-    "Kira",
-    "Liam",
-    "Mona",
-    "Noah",
-    "Olga",
-    "Paul",
-    "Rosa",
-    "Sam",
-    "Tara",
-    "Vera",
-]
-_THINGS = [
-    "apples",
-    "marbles",
-    "stickers",
-    "books",
-    "coins",
-    "pencils",
-    "shells",
-    "stamps",
-    "cards",
-    "buttons",
-]
+_NAMES = "Ada Ben Chloe Dan Eva Finn Gina Hugo Ines Jack Kira Liam Mona Noah Olga Paul Rosa Sam Tara Vera"
+_THINGS = "apples marbles stickers books coins pencils shells stamps cards buttons"
 
 _MOST_REPEATS = 10_000
 """Draws without a new question after which there are no more."""
@@ -194,7 +162,7 @@ def _problem(rng: random.Random) -> _Problem:
 
 
 def _give_away(rng: random.Random) -> _Problem:
-    name, thing = rng.choice(_NAMES), rng.choice(_THINGS)
+    name, thing = rng.choice(_NAMES.split()), rng.choice(_THINGS.split())
     had, gave, got = rng.randint(30, 90), rng.randint(3, 25), rng.randint(3, 25)
     left = had - gave
     return (
@@ -209,7 +177,7 @@ def _give_away(rng: random.Random) -> _Problem:
 
 
 def _shopping(rng: random.Random) -> _Problem:
-    name, thing = rng.choice(_NAMES), rng.choice(_THINGS)
+    name, thing = rng.choice(_NAMES.split()), rng.choice(_THINGS.split())
     count, price = rng.randint(2, 9), rng.randint(2, 9)
     paid = count * price + rng.randint(1, 20)
     return (
@@ -224,7 +192,7 @@ def _shopping(rng: random.Random) -> _Problem:
 
 
 def _boxes(rng: random.Random) -> _Problem:
-    name, thing = rng.choice(_NAMES), rng.choice(_THINGS)
+    name, thing = rng.choice(_NAMES.split()), rng.choice(_THINGS.split())
     boxes, each, loose = rng.randint(2, 9), rng.randint(4, 12), rng.randint(1, 15)
     return (
         f"{name} fills {boxes} boxes with {each} {thing} each, and {loose} {thing} are left over. How many "
@@ -238,7 +206,7 @@ def _boxes(rng: random.Random) -> _Problem:
 
 
 def _sharing(rng: random.Random) -> _Problem:
-    name, thing = rng.choice(_NAMES), rng.choice(_THINGS)
+    name, thing = rng.choice(_NAMES.split()), rng.choice(_THINGS.split())
     friends, share, kept = rng.randint(2, 8), rng.randint(3, 12), rng.randint(1, 10)
     total = friends * share + kept
     return (
@@ -253,7 +221,7 @@ def _sharing(rng: random.Random) -> _Problem:
 
 
 def _saving(rng: random.Random) -> _Problem:
-    name = rng.choice(_NAMES)
+    name = rng.choice(_NAMES.split())
     weekly, weeks, spent = rng.randint(11, 30), rng.randint(3, 9), rng.randint(5, 30)
     saved = weekly * weeks
     return (
