@@ -99,17 +99,16 @@ async def _by_replay(trajectory: Trajectory, session: Session, max_turns: int) -
         if index + 1 < len(trajectory.turns) and observation != recorded.observation:
             detail = f"the observation after turn {index + 1} of {len(trajectory.turns)} differs"
             return Verdict(trajectory, None, first, "other_observation", detail)
-    if end is None:
-        if not (trajectory.error or "").startswith(CONTEXT_LIMIT):
-            return Verdict(trajectory, None, first, "goes_on", "the record ends, the environment does not")
-        end = "truncated", trajectory.error
+    if end is None and not (trajectory.error or "").startswith(CONTEXT_LIMIT):
+        return Verdict(trajectory, None, first, "goes_on", "the record ends, the environment does not")
+    status, error = end or ("truncated", trajectory.error)
     after = _scored(
         trajectory,
         turns=tuple(turns),
         reward=sum(turn.reward for turn in turns),
         metrics=dict(info.get("metrics", {})),
-        status=end[0],
-        error=end[1],
+        status=status,
+        error=error,
     )
     return Verdict(trajectory, after, first)
 
