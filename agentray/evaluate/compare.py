@@ -18,9 +18,10 @@ from agentray.config import ReportConfig
 from agentray.data.records import messages
 from agentray.data.store import read_run
 from agentray.errors import DataError
+from agentray.evaluate.power import detectable
 from agentray.evaluate.report import Example, write_page
 from agentray.evaluate.run import Score, score
-from agentray.evaluate.stats import mcnemar, paired_permutation
+from agentray.evaluate.stats import difference_interval, mcnemar, paired_permutation
 from agentray.types import Trajectory
 
 
@@ -112,6 +113,7 @@ def _by_attempt(trajectories: Iterable[Trajectory]) -> dict[tuple[str, str, int]
 def _row(before: Score, after: Score, rewards: list[float], tuned: list[float]) -> dict[str, Any]:
     binary = all(reward in (0.0, 1.0) for reward in [*rewards, *tuned])
     test = mcnemar if binary else paired_permutation
+    difference = difference_interval(rewards, tuned)
     return {
         "before": before.mean,
         "after": after.mean,
@@ -120,6 +122,8 @@ def _row(before: Score, after: Score, rewards: list[float], tuned: list[float]) 
         "after_interval": list(after.interval),
         "p_value": test(rewards, tuned),
         "test": "exact McNemar" if binary else "paired permutation",
+        "difference_interval": [difference.low, difference.high],
+        "detectable": detectable(rewards, tuned),
         "family": before.family,
         "extra": {"before": dict(before.extra), "after": dict(after.extra)},
     }

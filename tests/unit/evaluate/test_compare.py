@@ -40,6 +40,14 @@ def test_graded_rewards_are_compared_by_permutation():
     assert row["p_value"] == pytest.approx(0.25)
 
 
+def test_a_row_says_what_difference_it_could_have_shown():
+    few = compare(attempts([0.0] * 4), attempts([1.0] * 4))["count"]
+    assert few["detectable"] is None and few["difference_interval"] == [1.0, 1.0]
+    many = compare(attempts([0.0, 1.0] * 20), attempts([1.0, 1.0] * 20))["count"]
+    assert 0.1 < many["detectable"] < 0.5
+    assert 0.2 < many["difference_interval"][0] < 0.5 < many["difference_interval"][1] < 0.8
+
+
 def test_evaluations_of_other_tasks_are_refused():
     with pytest.raises(DataError, match="no scored attempt in common"):
         compare([trajectory(0)], [trajectory(1)])
