@@ -14,6 +14,7 @@ import typer
 import agentray
 from agentray.cli import console
 from agentray.cli.options import ConfigFile, DryRun, Envs, Json, Out, Sets, resolved
+from agentray.cli.overall import overall
 from agentray.cli.runs import runs
 from agentray.config import (
     EvaluateConfig,
@@ -38,6 +39,7 @@ app = typer.Typer(
 models = typer.Typer(help="Model weights.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
+app.command("overall")(overall)
 
 
 def main(arguments: list[str] | None = None) -> None:
