@@ -13,6 +13,7 @@ import typer
 
 import agentray
 from agentray.cli import console
+from agentray.cli.errors import errors
 from agentray.cli.options import ConfigFile, DryRun, Envs, Json, Out, Sets, resolved
 from agentray.cli.overall import overall
 from agentray.cli.runs import runs
@@ -40,6 +41,7 @@ models = typer.Typer(help="Model weights.", no_args_is_help=True, rich_markup_mo
 app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
 app.command("overall")(overall)
+app.command("errors")(errors)
 
 
 def main(arguments: list[str] | None = None) -> None:
