@@ -19,6 +19,7 @@ TABLES: dict[str, type[config.Settings]] = {
     "tune": config.TuneConfig,
     "evaluate": config.EvaluateConfig,
     "report": config.ReportConfig,
+    "rescore": config.RescoreConfig,
     "serve": config.ServeConfig,
     "rollout.engine, evaluate.engine, serve.engine": config.EngineConfig,
     "rollout.sampling, evaluate.sampling": config.SamplingConfig,

@@ -16,6 +16,7 @@ from agentray.cli import console
 from agentray.cli.errors import errors
 from agentray.cli.options import ConfigFile, DryRun, Envs, Json, Out, Sets, resolved
 from agentray.cli.overall import overall
+from agentray.cli.rescore import rescore
 from agentray.cli.runs import runs
 from agentray.config import (
     EvaluateConfig,
@@ -42,6 +43,7 @@ app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
 app.command("overall")(overall)
 app.command("errors")(errors)
+app.command("rescore")(rescore)
 
 
 def main(arguments: list[str] | None = None) -> None:

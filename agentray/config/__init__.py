@@ -1,6 +1,7 @@
 """Settings: the classes, and how they are read."""
 
 from agentray.config.loading import load
+from agentray.config.rescore import RescoreConfig
 from agentray.config.stages import (
     EngineConfig,
     EnvSettings,
@@ -27,6 +28,7 @@ __all__ = [
     "MixConfig",
     "OptimizerConfig",
     "ReportConfig",
+    "RescoreConfig",
     "RolloutConfig",
     "SamplingConfig",
     "ServeConfig",
