@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from agentray import manifest
+from agentray.data.store import write_shard
 from agentray.errors import PolicyError
 from agentray.types import Message, Reply, Sampling, Task, Trajectory, Turn
 
@@ -83,3 +86,13 @@ def trajectory(index: int = 0, **changes: Any) -> Trajectory:
         "metrics": {"success_count": 1.0},
     }
     return Trajectory(**(values | changes))
+
+
+def stored_run(
+    directory: Path, trajectories: Iterable[Trajectory], env: Mapping[str, Any] | None = None
+) -> Path:
+    """A finished run of these attempts, made with these environment settings."""
+    directory.mkdir(parents=True)
+    write_shard(directory / "shard-000000.parquet", list(trajectories))
+    manifest.write(directory, manifest.Manifest("rollout", {"env": dict(env or {})}, {}))
+    return directory

@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from agentray import sandbox
 from agentray.env import registry
 from agentray.models import KNOWN, cache_directory
+from agentray.sandbox.backends import INSTALL, NAMES, problem
 from agentray.serving.run import available_bytes
 
 _DISK_BYTES = 8 * 10**9
@@ -47,7 +49,7 @@ class Check:
 
 
 def diagnose() -> list[Check]:
-    """All checks, in the order a newcomer should mend them. Loads no model library and starts nothing."""
+    """All checks, in the order a newcomer should mend them. Loads no model library."""
     checks = [
         _python(),
         _cpus(),
@@ -58,6 +60,7 @@ def diagnose() -> list[Check]:
         _gpu(),
         _environments(),
         _cluster(),
+        _sandbox(),
     ]
     return [replace(check, fix="") if check.ok else check for check in checks]
 
@@ -161,6 +164,13 @@ def _cluster() -> Check:
     if running and _listens(running):
         return Check("ray", True, f"a cluster runs at {running}; to use it: export RAY_ADDRESS={running}")
     return Check("ray", True, "a local one is started when needed")
+
+
+def _sandbox() -> Check:
+    """What a model wrote runs in it; without it, what needs that refuses to run."""
+    names = sandbox.available()
+    detail = ", ".join(names) or "; ".join(map(problem, NAMES))
+    return Check("sandbox", bool(names), detail, INSTALL)
 
 
 def _listens(address: str) -> bool:

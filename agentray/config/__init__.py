@@ -1,6 +1,8 @@
 """Settings: the classes, and how they are read."""
 
+from agentray.config.contamination import ContaminationConfig
 from agentray.config.loading import load
+from agentray.config.rescore import RescoreConfig
 from agentray.config.stages import (
     EngineConfig,
     EnvSettings,
@@ -20,6 +22,7 @@ from agentray.config.stages import (
 from agentray.config.suites import JudgeConfig, SuiteConfig, SuiteDataConfig
 
 __all__ = [
+    "ContaminationConfig",
     "EngineConfig",
     "EnvSettings",
     "EvaluateConfig",
@@ -29,6 +32,7 @@ __all__ = [
     "MixConfig",
     "OptimizerConfig",
     "ReportConfig",
+    "RescoreConfig",
     "RolloutConfig",
     "SamplingConfig",
     "ServeConfig",

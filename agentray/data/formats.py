@@ -46,9 +46,9 @@ def read_conversations(path: Path) -> Corpus:
     rejected: Counter[str] = Counter()
     conversations = []
     read = 0
-    for record in _records(path):
+    for record in records(path):
         read += 1
-        conversation, reason = _conversation(record)
+        conversation, reason = conversation_of(record)
         if reason is None:
             conversations.append(conversation)
         else:
@@ -81,7 +81,13 @@ def to_agentinstruct(conversation: Sequence[Message], identifier: str) -> dict[s
     return {"conversations": turns, "id": identifier}
 
 
-def _records(path: Path) -> Iterator[Any]:
+def records(path: Path) -> Iterator[Any]:
+    """The records of a `.json` array, or of the lines of another file.
+
+    Raises:
+        UsageError: The file does not exist.
+        DataError: It is not JSON.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -104,8 +110,8 @@ def _records(path: Path) -> Iterator[Any]:
         raise DataError(f"cannot read {str(path)!r}", f"not JSON: {error}", "correct the file") from error
 
 
-def _conversation(record: Any) -> tuple[tuple[Message, ...], str | None]:
-    """The messages of one record, and why it cannot be used (None when it can)."""
+def conversation_of(record: Any) -> tuple[tuple[Message, ...], str | None]:
+    """The messages of one record, with loss on replies, and why it cannot be used (None when it can)."""
     turns = record.get("messages") or record.get("conversations") if isinstance(record, dict) else None
     if not isinstance(turns, list) or not turns:
         return (), "no_messages"

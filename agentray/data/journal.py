@@ -11,7 +11,6 @@ is resumed from. A line cut short by a crash was never acknowledged and is left 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,10 +19,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from agentray.data.records import head, tail, to_turn, turn_row
+from agentray.encoding import decode, encode
 from agentray.errors import DataError
 from agentray.types import Message, Status, Trajectory, Turn
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 class Entry(NamedTuple):
@@ -70,8 +68,7 @@ def entries(trajectory: Trajectory, lease: int = 1) -> list[Entry]:
 
 
 def _entry(key: str, lease: int, kind: Literal["begin", "turn", "end"], body: dict[str, Any]) -> Entry:
-    line = _encode({"key": key, "lease": lease, "at": int(time.time()), **body})
-    return Entry(key, lease, kind, line.encode("utf-8", errors="surrogatepass"))
+    return Entry(key, lease, kind, encode({"key": key, "lease": lease, "at": int(time.time()), **body}))
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class History:
 def history(lines: Sequence[bytes]) -> History | None:
     """What the lines of an open attempt say; None when they say nothing that can be resumed from."""
     try:
-        documents = [json.loads(line) for line in lines]
+        documents = [decode(line) for line in lines]
         first, turns = documents[0], documents[1:]
         if [each["turn"] for each in turns] != list(range(len(turns))):
             return None
@@ -107,26 +104,26 @@ class Assembler:
     open: dict[str, list[bytes]] = field(default_factory=dict)
     unreadable: int = 0
     """Lines that are no entry, or continue what never began."""
+    _documents: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """What the lines in `open` say."""
 
     def add(self, line: bytes) -> dict[str, Any] | None:
         """Take the next line; the row of the attempt that it ends, if it ends one."""
         try:
-            document = json.loads(line)
+            document = decode(line)
             key = document["key"]
             if "begin" in document:
-                self.open[key] = [line]
+                self.open[key], self._documents[key] = [line], [document]
                 return None
-            lines = self.open[key]
-            if "turn" in document:
-                if document["turn"] != len(lines) - 1:
-                    raise ValueError("a turn is missing")
-                lines.append(line)
-                return None
-            if document["turns"] not in (None, len(lines) - 1):
+            begin, *turns = self._documents[key]
+            if document["turn" if "turn" in document else "turns"] not in (None, len(turns)):
                 raise ValueError("a turn is missing")
-            turns = [json.loads(each)["row"] for each in lines[1:]]
-            row = {**json.loads(lines[0])["begin"], "turns": turns, **document["end"]}
-            del self.open[key]
+            if "turn" in document:
+                self.open[key].append(line)
+                self._documents[key].append(document)
+                return None
+            row = {**begin["begin"], "turns": [turn["row"] for turn in turns], **document["end"]}
+            del self.open[key], self._documents[key]
             return row
         except (ValueError, KeyError, TypeError):
             self.unreadable += 1

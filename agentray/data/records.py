@@ -166,13 +166,14 @@ def to_turn(row: Mapping[str, Any]) -> Turn:
 
 
 def messages(trajectory: Trajectory) -> tuple[Message, ...]:
-    """The whole conversation; every reply of the policy carries loss, as in AgentInstruct.
+    """The whole conversation; replies of the policy carry loss, as in AgentInstruct, and their sampled ids.
 
     An observation that no reply followed is left out, so the conversation ends with a reply.
     """
     conversation = list(trajectory.prompt)
     for index, turn in enumerate(trajectory.turns):
-        conversation.append(Message("assistant", turn.reply.text, loss=True))
+        ids = turn.reply.token_ids or None
+        conversation.append(Message("assistant", turn.reply.text, loss=True, token_ids=ids))
         if index + 1 < len(trajectory.turns):
             conversation.append(Message("user", turn.observation))
     return tuple(conversation)

@@ -6,8 +6,8 @@ sampled keep the very ids it sampled, and each prompt ends where its reply begin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +33,7 @@ class Sample:
 
 
 def build(
-    conversation: Sequence[Message],
-    tokenizer: Tokenizer,
-    *,
-    max_length: int,
-    sampled: Mapping[int, tuple[int, ...]] | None = None,
+    conversation: Sequence[Message], tokenizer: Tokenizer, *, max_length: int
 ) -> tuple[Sample | None, str | None]:
     """The sample of a conversation, or the reason why there is none.
 
@@ -51,18 +47,12 @@ def build(
         conversation: Messages; those with `loss` are trained on.
         tokenizer: Renders the chat template.
         max_length: Most tokens of a sample.
-        sampled: Ids that a policy sampled, by message index, for messages that do not carry their own.
 
     Raises:
         TemplateError: The chat template does not tell where replies are.
         DataError: The proof fails.
     """
-    known = sampled or {}
-    whole = [
-        replace(message, token_ids=message.token_ids or known.get(index))
-        for index, message in enumerate(conversation)
-    ]
-    parts = pieces(whole, tokenizer)
+    parts = pieces(conversation, tokenizer)
     if not any(part.loss for part in parts):
         return None, "no_loss"
     if any(part.ids and tokenizer.decode(part.ids, skip_special_tokens=False) != part.text for part in parts):

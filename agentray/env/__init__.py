@@ -2,12 +2,28 @@
 
 from agentray.env.base import Environment, Expert, Hosting, TextEnv, fingerprint, text_space
 from agentray.env.check import check_environment
+from agentray.env.optional import (
+    FUNCTION_CALL_ERROR,
+    FUNCTION_REPETITION,
+    INVALID_ACTION,
+    Diagnoses,
+    ErrorType,
+    Finding,
+    Rescores,
+)
 from agentray.env.registry import build, names, resolve
 
 __all__ = [
+    "FUNCTION_CALL_ERROR",
+    "FUNCTION_REPETITION",
+    "INVALID_ACTION",
+    "Diagnoses",
     "Environment",
+    "ErrorType",
     "Expert",
+    "Finding",
     "Hosting",
+    "Rescores",
     "TextEnv",
     "build",
     "check_environment",

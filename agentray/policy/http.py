@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import random
@@ -13,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from agentray.encoding import decode, encode
 from agentray.errors import CONTEXT_LIMIT, OverloadedError, PolicyError, UnavailableError, closest
 from agentray.types import Message, Reply, Sampling, Usage
 
@@ -51,12 +51,12 @@ class HttpPolicy:
     Args:
         base_url: The endpoint, e.g. `http://127.0.0.1:8000/v1`.
         model: Name to ask for; None takes the first that `GET /models` lists.
-        timeout_s: Longest wait for one request.
+        timeout_s: Longest wait for one request; None leaves that to the caller, which is cheaper.
 
     The API key is read from the environment variable `AGENTRAY_API_KEY`.
     """
 
-    def __init__(self, base_url: str, model: str | None = None, timeout_s: float = 120.0) -> None:
+    def __init__(self, base_url: str, model: str | None = None, timeout_s: float | None = 120.0) -> None:
         self._base_url = base_url.rstrip("/")
         self._model = model
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=10)
@@ -112,7 +112,7 @@ class HttpPolicy:
         if sampling.seed is not None:
             payload["seed"] = sampling.seed
         url = self._base_url + "/chat/completions"
-        answer = await _exchange(session, "POST", url, json.dumps(payload).encode(), self._timeout)
+        answer = await _exchange(session, "POST", url, encode(payload), self._timeout)
         return _reply(url, answer, time.monotonic() - started)
 
     async def close(self) -> None:
@@ -237,7 +237,7 @@ def _line(text: str) -> str:
 def _parse(url: str, answer: bytes) -> dict[str, Any]:
     """The JSON object in an answer."""
     try:
-        document = json.loads(answer)
+        document = decode(answer)
     except (ValueError, RecursionError) as error:
         raise _garbage(url, answer) from error
     if not isinstance(document, dict):

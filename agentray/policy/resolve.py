@@ -19,7 +19,6 @@ def resolve_policy(
     *,
     engine: EngineConfig,
     model: str | None = None,
-    timeout_s: float = 120.0,
     num_engines: int = 1,
 ) -> PolicySpec:
     """Spec of a policy.
@@ -28,7 +27,6 @@ def resolve_policy(
         name: `expert`, `random`, `http(s)://` endpoints with commas between, a model id or a model directory.
         engine: Settings of the engine, when `name` is a model.
         model: Model name to ask an endpoint for.
-        timeout_s: Longest wait for one request to an endpoint.
         num_engines: Engines that share the load, when `name` is a model.
 
     Raises:
@@ -37,7 +35,7 @@ def resolve_policy(
     if name in _SCRIPTED:
         return PolicySpec(name, _SCRIPTED[name], scope="task")
     if name.startswith(("http://", "https://")):
-        kwargs: dict[str, Any] = {"model": model, "timeout_s": timeout_s}
+        kwargs: dict[str, Any] = {"model": model, "timeout_s": None}  # the router has a timeout
         replicas = tuple({"base_url": url.strip()} for url in name.split(",") if url.strip())
         return PolicySpec(model or name, "agentray.policy.http:HttpPolicy", kwargs, replicas=replicas)
     kwargs = {"model": resolve_model(name), "engine": engine.model_dump()}

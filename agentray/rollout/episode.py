@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -118,7 +119,7 @@ class Episode:
         observation, info = await session.reset(self._attempt.seed, task)
         self._metrics = dict(info.get("metrics", {}))
         self._prompt = (*self._environment.instruction(task), Message("user", observation))
-        state = _digest(observation, 0.0, False, info)
+        state = digest(observation, 0.0, False, info)
         if recorded is None:
             self._recorder.write(
                 begun(self._attempt.trajectory("failed", prompt=self._prompt), self._lease, state)
@@ -163,9 +164,11 @@ class Episode:
         """Give a turn's reply to the environment; its end of the episode, if it is one, and its info."""
         reply = turn.reply
         observation, reward, terminated, truncated, info = await session.step(reply.text)
+        if not math.isfinite(reward):
+            raise ValueError(f"the environment gave the reward {reward!r}")
         over = terminated or truncated
         self._metrics = dict(info.get("metrics", {}))
-        state = _digest(observation, reward, over, info)
+        state = digest(observation, reward, over, info)
         self._turns.append(Turn(reply, info.get("action"), "" if over else observation, float(reward), state))
         if over:
             return (_End("completed") if terminated else _End("truncated", "the environment's limit")), info
@@ -201,7 +204,7 @@ class Episode:
         )
 
 
-def _digest(observation: str, reward: float, over: bool, info: Mapping[str, Any]) -> str:
+def digest(observation: str, reward: float, over: bool, info: Mapping[str, Any]) -> str:
     """Digest of what the environment showed, and of the hidden state where it tells: 16 hex digits."""
     shown = repr((observation, float(reward), over, info.get("action"), info.get("state")))
     return hashlib.blake2b(shown.encode("utf-8", errors="surrogatepass"), digest_size=8).hexdigest()

@@ -56,6 +56,8 @@ class Limits:
     """Longest life of an episode: reset, every step and reply."""
     in_flight: int
     """Episodes of one worker."""
+    gather_s: float = 0.0
+    """How long a worker waits for more to send along with what happened."""
 
 
 class Order(NamedTuple):

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -24,6 +25,8 @@ from agentray.types import EnvSpec, Message, PolicySpec, Reply, Sampling
 
 _WORKER_CPUS = 0.25
 """Logical CPUs a worker reserves: it waits for replies most of the time."""
+_GATHER_S = 0.002
+"""An exchange costs about as much: what happens within this time travels in one."""
 _ANSWER_TIMEOUT_S = 60.0
 """A worker answers every second unless something blocks its event loop."""
 _CLOSE_TIMEOUT_S = 20.0
@@ -172,6 +175,8 @@ async def open_pool(
     actor = ray.remote(RolloutWorker).options(
         num_cpus=_WORKER_CPUS, max_concurrency=8, scheduling_strategy="DEFAULT"
     )
+
+    limits = replace(limits, gather_s=_GATHER_S)
 
     def make() -> Any:
         return actor.remote(environments, policy, endpoints, sampling, limits, chaos)

@@ -102,7 +102,6 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
         config.policy,
         engine=config.engine,
         model=config.model,
-        timeout_s=config.turn_timeout_s,
         num_engines=config.num_engines,
     )
     chaos = Chaos(config.chaos)

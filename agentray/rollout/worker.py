@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -24,8 +25,10 @@ from agentray.types import EnvSpec, PolicySpec, Sampling
 
 HEARTBEAT_S = 1.0
 """Longest wait of an exchange in which nothing happens."""
-_GATHER_S = 0.002
-"""What happens within this time travels in one batch."""
+_MANY = 32
+"""Entries that are worth an exchange at once."""
+_WAKE = 8
+"""Episodes that go on in one turn of the event loop: each then takes about 0.1 ms."""
 
 
 class RolloutWorker:
@@ -51,7 +54,7 @@ class RolloutWorker:
     ) -> None:
         self._hosts = {spec.id: Host(spec) for spec in environments}
         self._spec, self._sampling, self._limits, self._chaos = policy, sampling, limits, chaos
-        self._outbox = Outbox(paid=policy.scope != "task")
+        self._outbox = Outbox(policy.scope != "task", limits.gather_s)
         self._running: set[asyncio.Task[None]] = set()
         self._router: Router | None = None
         if policy.scope != "task":
@@ -121,15 +124,19 @@ class Outbox:
 
     Args:
         paid: Whether an episode must wait until its turns are acknowledged.
+        gather_s: What happens within this time travels in one batch.
     """
 
-    def __init__(self, paid: bool) -> None:
-        self._paid = paid
+    def __init__(self, paid: bool, gather_s: float) -> None:
+        self._paid, self._gather_s = paid, gather_s
         self._entries: list[Entry] = []
         self._outcomes: list[Outcome] = []
         self._number, self._acknowledged = 1, 0
         self._some = asyncio.Event()
-        self._safe: dict[int, asyncio.Future[None]] = {}
+        self._safe: dict[int, list[asyncio.Future[None]]] = {}
+        """Who waits for a batch, by its number."""
+        self._awake: deque[asyncio.Future[None]] = deque()
+        """Who need not wait any more, and does not know yet."""
 
     def write(self, entry: Entry) -> None:
         """Take an entry."""
@@ -143,10 +150,9 @@ class Outbox:
             return
         if not self._entries and self._acknowledged >= self._number - 1:
             return
-        waiting = self._safe.get(self._number)
-        if waiting is None:
-            waiting = self._safe[self._number] = asyncio.get_running_loop().create_future()
-        await asyncio.shield(waiting)
+        safe = asyncio.get_running_loop().create_future()
+        self._safe.setdefault(self._number, []).append(safe)
+        await safe
 
     def finish(self, outcome: Outcome) -> None:
         """Take an outcome."""
@@ -156,15 +162,29 @@ class Outbox:
     def acknowledge(self, number: int) -> None:
         """Batches up to `number` are on the disk."""
         self._acknowledged = number
+        idle = not self._awake
         for each in [each for each in self._safe if each <= number]:
-            self._safe.pop(each).set_result(None)
+            self._awake.extend(self._safe.pop(each))
+        if idle:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let a few episodes go on, then see what has arrived: replies must not wait until all have."""
+        for _ in range(min(_WAKE, len(self._awake))):
+            safe = self._awake.popleft()
+            if not safe.done():  # done: its episode was cancelled
+                safe.set_result(None)
+        if self._awake:
+            asyncio.get_running_loop().call_soon(self._wake)
 
     async def collect(self) -> tuple[int, list[Entry], list[Outcome]]:
         """Everything so far, as the next batch; waits for something, but not longer than a heartbeat."""
         if not self._some.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._some.wait(), HEARTBEAT_S)
-        await asyncio.sleep(_GATHER_S)
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._some.wait()
+        if len(self._entries) < _MANY:
+            await asyncio.sleep(self._gather_s)
         self._some.clear()
         entries, outcomes = self._entries, self._outcomes
         self._entries, self._outcomes = [], []

@@ -11,5 +11,6 @@ docs/sandbox.md says what is kept apart and what is not, `agentray doctor` wheth
 from agentray.sandbox.backends import Backend, available, backend
 from agentray.sandbox.result import Ended, Limits, Result
 from agentray.sandbox.run import run
+from agentray.sandbox.shell import Shell, shell
 
-__all__ = ["Backend", "Ended", "Limits", "Result", "available", "backend", "run"]
+__all__ = ["Backend", "Ended", "Limits", "Result", "Shell", "available", "backend", "run", "shell"]

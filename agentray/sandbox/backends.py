@@ -3,7 +3,7 @@
 bubblewrap and unshare work without privileges: a root caller becomes a user that owns nothing on the machine
 before the first of them runs. Both give a root file system in memory, of `disk_bytes`, in which /usr is the
 host's and read-only; new user, mount, process, network, IPC, host name and control-group name spaces; and a
-process of their own as number 1, with whose end everything ends.
+process of their own as number 1, with whose end everything ends. Docker is for machines without them.
 """
 
 from __future__ import annotations
@@ -12,34 +12,19 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from agentray.errors import ResourceError, UsageError, closest
 from agentray.sandbox import rootfs, seccomp
 from agentray.sandbox.confine import limited, unprivileged
+from agentray.sandbox.containers import docker
+from agentray.sandbox.launch import ENVIRONMENT, HOME, Launch
 from agentray.sandbox.result import Limits
 
+INSTALL = "apt-get install bubblewrap, or your system's package of that name; see docs/sandbox.md"
+"""What to type where nothing works."""
 _PROBE_S = 20.0
-ENVIRONMENT = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-    "HOME": rootfs.HOME,
-    "USER": "agent",
-    "LANG": "C.UTF-8",
-    "TERM": "dumb",
-}
-"""All that a command finds in its environment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """One start of a sandbox."""
-
-    argv: tuple[str, ...]
-    """To be followed by the command that runs inside."""
-    descriptors: tuple[int, ...] = ()
-    """To be inherited by the first process, then closed."""
-    environment: Mapping[str, str] = field(default_factory=lambda: ENVIRONMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +56,16 @@ def backend(name: str | None = None) -> Backend:
     raise ResourceError(
         "this machine cannot confine programs" if name is None else f"{name} cannot confine programs here",
         "; ".join(problem(each) for each in wanted),
-        "apt-get install bubblewrap, or your system's package of that name; see docs/sandbox.md",
+        INSTALL,
     )
 
 
 @functools.cache
 def problem(name: str) -> str:
     """Why a backend does not work on this machine; empty if it does."""
-    missing = [each for each in (name, "setpriv", "prlimit") if not shutil.which(each)]
+    programs = [name] if name == "docker" else [name, "setpriv", "prlimit"]
+    path = None if name == "docker" else ENVIRONMENT["PATH"]  # where they will be executed from
+    missing = [each for each in programs if not shutil.which(each, path=path)]
     if missing:
         return f"{name}: {' and '.join(missing)} not installed"
     try:
@@ -110,7 +97,7 @@ def _try(launch: Launch) -> str:
 def _bwrap(limits: Limits) -> Launch:
     argv = ["bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
     argv += ["--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
-    argv += [*rootfs.for_bwrap(limits.disk_bytes), "--chdir", rootfs.HOME]
+    argv += [*rootfs.for_bwrap(limits.disk_bytes), "--chdir", HOME]
     descriptor = seccomp.open_filter()
     if descriptor is None:
         return Launch((*unprivileged(), *argv, "--", *limited(limits)))
@@ -129,4 +116,6 @@ def _unshare(limits: Limits) -> Launch:
 
 _FIRST_PROCESS = 'exec 9>&2 2>/dev/null; (exec "$@" 2>&9 9>&-); exit $?'
 """Process number 1 stays behind, because it has no default signals: a command must be able to kill itself."""
-_LAUNCHES: dict[str, Callable[[Limits], Launch]] = {"bwrap": _bwrap, "unshare": _unshare}
+_LAUNCHES: dict[str, Callable[[Limits], Launch]] = {"bwrap": _bwrap, "unshare": _unshare, "docker": docker}
+NAMES = tuple(_LAUNCHES)
+"""All backends, best first."""

@@ -17,7 +17,7 @@ _NOFILE, _MEMLOCK_BYTES = 1024, 65536
 
 
 def unprivileged() -> list[str]:
-    """Beginning of a command line that ends with its parent and, begun by root, owns nothing.
+    """Beginning of a command line that ends with the thread that began it and, begun by root, owns nothing.
 
     A user id of its own also makes the kernel count the processes of this sandbox alone, and count at all:
     the limit does not hold for a real user id of 0.
@@ -40,7 +40,7 @@ def limited(limits: Limits) -> list[str]:
         "fsize": _at_most(resource.RLIMIT_FSIZE, limits.file_bytes),
         "nofile": _at_most(resource.RLIMIT_NOFILE, _NOFILE),
         "memlock": _at_most(resource.RLIMIT_MEMLOCK, _MEMLOCK_BYTES),
-        "core": 0,
+        "core": 1,  # 0 would still feed a core to the program of the host's core_pattern; 1 does not: core(5)
         "nice": 0,
         "rtprio": 0,
     }

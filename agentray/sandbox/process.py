@@ -6,6 +6,7 @@ A protocol class: `wait()` of `asyncio.create_subprocess_exec` also waits for wh
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -15,21 +16,27 @@ from contextlib import suppress
 from typing import Literal, cast
 
 from agentray.errors import ResourceError
+from agentray.sandbox import cgroup
 from agentray.sandbox.backends import Backend
+from agentray.sandbox.launch import Launch
 from agentray.sandbox.result import Limits
+
+_log = logging.getLogger(__name__)
 
 _START_S = 30.0
 """Longest wait for a sandbox to begin; it takes hundredths of a second."""
 _DRAIN_S = 0.5
 """Longest wait for the last words of a sandbox that has ended."""
 _GONE_S = 10.0
-"""Longest wait for the kernel to clear a killed sandbox away."""
+"""Longest wait for the kernel to clear a killed sandbox away, and time between two looks."""
+_CLEARING_S = 0.002
 
 _BEGIN = r"""
-printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'agent:x:1000:1000::/home/agent:/bin/bash' >/etc/passwd
-printf '%s\n' 'root:x:0:' 'agent:x:1000:' >/etc/group
-printf '%s\n' '127.0.0.1 localhost sandbox' >/etc/hosts
-cd /home/agent || exit
+if [ -w /etc ]; then
+  printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'agent:x:1000:1000::/home/agent:/bin/bash' >/etc/passwd
+  printf '%s\n' 'root:x:0:' 'agent:x:1000:' >/etc/group
+  printf '%s\n' '127.0.0.1 localhost sandbox' >/etc/hosts
+fi
 ready=$1; shift
 while [ "$1" != -- ]; do
   case $1 in ./*/*) mkdir -p "${1%/*}";; esac
@@ -47,37 +54,49 @@ class Process(asyncio.SubprocessProtocol):
     """The host's end of one sandbox.
 
     Args:
-        limits: Of these, the bytes of output.
+        limits: Of its output, and of its control group.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._loop = asyncio.get_running_loop()
+        self._groups = cgroup.create(limits)
         self._limit_bytes = limits.output_bytes
         self._written = {1: bytearray(), 2: bytearray()}
         self._ready = secrets.token_hex(16).encode()
         self._begun = False
         self._changed: asyncio.Future[None] | None = None
+        self._stop_command: tuple[str, ...] = ()
+        self._transport: asyncio.SubprocessTransport | None = None
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.overflowed = False
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], files: Mapping[str, str], limits: Limits, backend: Backend
+        cls, command: Sequence[str], files: Mapping[str, bytes], limits: Limits, backend: Backend
     ) -> Process:
         """A sandbox in which the command has begun, with its files in the working directory.
 
         Raises:
             ResourceError: The sandbox could not be made.
         """
-        contents = {f"./{name}": text.encode(errors="replace") for name, text in files.items()}
-        sizes = [part for name, content in contents.items() for part in (name, str(len(content)))]
+        sizes = [part for name, content in files.items() for part in (f"./{name}", str(len(content)))]
         self = cls(limits)
         inner = ["sh", "-c", _BEGIN, "sh", self._ready.decode(), *sizes, "--", *command]
-        launch = backend.launch(limits)
+        try:
+            await self._spawn(inner, backend.launch(limits))
+            self.write(b"".join(files.values()))
+            await self._wait_until_begun(backend)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def _spawn(self, inner: Sequence[str], launch: Launch) -> None:
+        self._stop_command = launch.stop
         try:
             await self._loop.subprocess_exec(
                 lambda: self,
-                *(*launch.argv, *inner),
+                *(*cgroup.entering(self._groups), *launch.argv, *inner),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -89,13 +108,6 @@ class Process(asyncio.SubprocessProtocol):
         finally:
             for descriptor in launch.descriptors:
                 os.close(descriptor)
-        try:
-            self.write(b"".join(contents.values()))
-            await self._wait_until_begun(backend)
-        except BaseException:
-            await self.close()
-            raise
-        return self
 
     async def _wait_until_begun(self, backend: Backend) -> None:
         with suppress(TimeoutError):
@@ -121,7 +133,7 @@ class Process(asyncio.SubprocessProtocol):
             self._stdin.write_eof()
 
     async def changed(self) -> None:
-        """Wait for output, or for the end."""
+        """Wait for output, or for the end; one caller at a time."""
         if not self.gone.done():
             self._changed = self._loop.create_future()
             await self._changed
@@ -139,25 +151,40 @@ class Process(asyncio.SubprocessProtocol):
     @property
     def exit_code(self) -> int | None:
         """As a shell reports it; None while it runs."""
-        code = self._transport.get_returncode()
+        code = None if self._transport is None else self._transport.get_returncode()
         return code if code is None or code >= 0 else 128 - code
 
     def kill(self) -> None:
         """End everything inside at once."""
-        if self._transport.get_returncode() is None:
+        if self._transport is not None and self._transport.get_returncode() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._transport.get_pid(), signal.SIGKILL)
 
     async def close(self) -> None:
-        """Kill it and wait until it is gone, within seconds; also when the caller is cancelled meanwhile."""
+        """Kill it and wait until it is gone, within seconds."""
         self.kill()
-        if not self.gone.done():
-            await asyncio.wait([self.gone], timeout=_GONE_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GONE_S):
+                await self._stop()
+                if self._transport is not None:
+                    await asyncio.wait([self.gone])
+                while not cgroup.removed(self._groups):
+                    await asyncio.sleep(_CLEARING_S)
+                return
+        _log.warning("a sandbox is still there %g s after it was killed", _GONE_S)
+
+    async def _stop(self) -> None:
+        if self._stop_command:
+            null = subprocess.DEVNULL
+            command = asyncio.create_subprocess_exec(
+                *self._stop_command, stdin=null, stdout=null, stderr=null
+            )
+            await (await command).wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
-        self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is no subclass
-        self._stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
+        self._transport = process = cast(asyncio.SubprocessTransport, transport)  # uvloop's is no subclass
+        self._stdin = cast(asyncio.WriteTransport, process.get_pipe_transport(0))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Called by the event loop."""
@@ -174,10 +201,12 @@ class Process(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         """Called by the event loop."""
+        assert self._transport is not None
         self._loop.call_later(_DRAIN_S, self._transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop, when the process and its pipes are gone."""
+        assert self._transport is not None
         self._transport.close()
         self.gone.set_result(None)
         self._wake()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import shlex
 
-HOME = "/home/agent"
-"""The working directory of a command."""
+from agentray.sandbox.launch import HOME
+
 _DIRECTORIES = (
     "dev/shm",
     "etc",
@@ -28,7 +28,8 @@ _DIRECTORIES = (
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Links into /usr on today's systems, directories on older ones."""
 _DEVICES = ("null", "zero", "full", "random", "urandom")
-_STREAMS = {"dev/fd": "/proc/self/fd", "dev/stdin": "fd/0", "dev/stdout": "fd/1", "dev/stderr": "fd/2"}
+_STREAMS = ("dev/fd", "dev/stdin", "dev/stdout", "dev/stderr")
+"""Links into /proc/self."""
 _SETTINGS = ("alternatives", "ld.so.cache", "localtime", "mime.types", "ssl/certs", "ssl/openssl.cnf")
 _MAX_FILES = 65536
 """Of the unshare backend; bubblewrap cannot set it."""
@@ -67,7 +68,7 @@ def script(size_bytes: int) -> str:
         "cd /tmp",
         f"mkdir -p {shlex.join(directories)}",
         *(f": >{shlex.quote(path)}" for path in files),
-        *(f"ln -s {shlex.quote(target)} {shlex.quote(path)}" for path, target in _links().items()),
+        f"(cd / && cp -P --parents {shlex.join(_links())} /tmp)",
         f"printf '%s\\n' {shlex.join(mounts)} >etc/fstab",
         "mount -a -T etc/fstab",
         "pivot_root . mnt",
@@ -83,8 +84,8 @@ def _directories() -> list[str]:
 
 
 def _links() -> dict[str, str]:
-    system = {path: os.readlink(f"/{path}") for path in _SYSTEM if os.path.islink(f"/{path}")}
-    return {**system, **_STREAMS}
+    paths = [path for path in (*_SYSTEM, *_STREAMS) if os.path.islink(f"/{path}")]
+    return {path: os.readlink(f"/{path}") for path in paths}
 
 
 def _read_only() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -12,11 +13,7 @@ from agentray.sandbox.backends import Backend
 from agentray.sandbox.process import Process
 from agentray.sandbox.result import Ended, Limits, Result
 
-_DEFAULT = Limits()
-_ARGUMENT_BYTES = 128 * 2**10
-"""Longest argument that Linux accepts with its NUL: MAX_ARG_STRLEN of linux/binfmts.h."""
-_ARGUMENTS_BYTES = 2**20
-"""Longest command; Linux accepts a quarter of the stack's limit, which is 2 MiB mostly."""
+DEFAULT = Limits()
 
 
 async def run(
@@ -24,7 +21,7 @@ async def run(
     *,
     stdin: str = "",
     files: Mapping[str, str] | None = None,
-    limits: Limits = _DEFAULT,
+    limits: Limits = DEFAULT,
     backend: Backend | None = None,
 ) -> Result:
     """Run a command in a sandbox of its own.
@@ -40,15 +37,19 @@ async def run(
 
     Raises:
         ResourceError: This machine has nothing to make a sandbox with, or it did not start.
-        ValueError: A file is outside the working directory.
+        ValueError: A file is outside the working directory, or too large.
     """
-    command, inputs = [_clean(part) for part in command], dict(files or {})
-    _check_files(inputs, limits)
-    if reason := refusal(command):
-        return Result(126, "", reason, 0.0, "exited")
+    command, inputs = [_clean(part) for part in command], checked(files or {}, limits)
+    if not command or any("\0" in part for part in command):
+        return refused("a NUL character in the command" if command else "no command")
     if backend is None:
         backend = await asyncio.to_thread(backends.backend)
-    process = await Process.start(command, inputs, limits, backend)
+    try:
+        process = await Process.start(command, inputs, limits, backend)
+    except OSError as error:
+        if error.errno != errno.E2BIG:
+            raise
+        return refused("argument list too long")
     try:
         process.write(stdin.encode(errors="replace"))
         process.end_input()
@@ -62,14 +63,9 @@ async def run(
     return Result(exit_code, process.take(1), process.take(2), wall_s, ended)
 
 
-def refusal(command: Sequence[str]) -> str:
-    """Why Linux would not start a command; empty if it would."""
-    lengths = [len(part.encode()) + 1 for part in command]
-    if any("\0" in part for part in command):
-        return "sandbox: a NUL character in the command\n"
-    if max(lengths, default=0) > _ARGUMENT_BYTES or sum(lengths) > _ARGUMENTS_BYTES:
-        return "sandbox: argument list too long\n"
-    return "" if command else "sandbox: no command\n"
+def refused(reason: str) -> Result:
+    """The result of a command that no system would start, as a shell reports it."""
+    return Result(126, "", f"sandbox: {reason}\n", 0.0, "exited")
 
 
 def _clean(text: str) -> str:
@@ -77,10 +73,17 @@ def _clean(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _check_files(files: Mapping[str, str], limits: Limits) -> None:
-    for name, text in files.items():
+def checked(files: Mapping[str, str], limits: Limits) -> dict[str, bytes]:
+    """The content of the files, each below the working directory and not too large.
+
+    Raises:
+        ValueError: One is not.
+    """
+    contents = {_clean(name): text.encode(errors="replace") for name, text in files.items()}
+    for name, content in contents.items():
         parts = PurePosixPath(name).parts
         if not parts or "\0" in name or ".." in parts or name.startswith("/") or name.endswith("/"):
             raise ValueError(f"{name!r} is no path of a file below the working directory")
-        if len(text.encode(errors="replace")) > limits.file_bytes:
+        if len(content) > limits.file_bytes:
             raise ValueError(f"{name!r} has more than the {limits.file_bytes} bytes that a file may have")
+    return contents

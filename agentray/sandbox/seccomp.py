@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH of linux/audit.h. Elsewhere there is no filter."""
-_REFUSED: Mapping[str, tuple[int | None, int | None]] = {
+REFUSED: Mapping[str, tuple[int | None, int | None]] = {
     "acct": (163, 89),
     "add_key": (248, 217),
     "adjtimex": (159, 171),
@@ -101,7 +101,7 @@ def program(machine: str) -> bytes | None:
     column = list(_ARCHITECTURES).index(machine)
     lines = [_line(_LOAD, _ARCH), _line(_IF_EQUAL, _ARCHITECTURES[machine], 1, 0), _refuse(errno.ENOSYS)]
     lines += [_line(_LOAD, _NR), _line(_IF_AT_LEAST, _X32, 0, 1), _refuse(errno.ENOSYS)]
-    for numbers in _REFUSED.values():
+    for numbers in REFUSED.values():
         number = numbers[column]
         lines += [] if number is None else [_line(_IF_EQUAL, number, 0, 1), _refuse(errno.EPERM)]
     lines += [_line(_IF_EQUAL, _CLONE3[column], 0, 1), _refuse(errno.ENOSYS)]  # the C library then uses clone

@@ -30,15 +30,14 @@ from agentray.data.samples import Sample
 from agentray.data.store import read_run
 from agentray.errors import DataError
 from agentray.models import resolve_model
-from agentray.types import Message, Trajectory
+from agentray.types import Message
 
 _CORPUS = "corpus.parquet"
 _MIXTURE = "mixture.json"
 _PREVIEW = 10_000
 """Samples drawn to report the ratios that a stream realises."""
 
-Conversation = tuple[tuple[Message, ...], dict[int, tuple[int, ...]]]
-"""Messages, and the ids that a policy sampled, by message index."""
+Conversation = Sequence[Message]
 
 
 @dataclass(frozen=True)
@@ -195,24 +194,13 @@ def read_corpus(directory: Path) -> Corpus:
     )
 
 
-def conversation_of(trajectory: Trajectory) -> Conversation:
-    """A trajectory's messages, and the ids its policy sampled."""
-    first = len(trajectory.prompt)
-    sampled = {
-        first + 2 * index: turn.reply.token_ids
-        for index, turn in enumerate(trajectory.turns)
-        if turn.reply.token_ids
-    }
-    return messages(trajectory), sampled
-
-
 def _read_agent(directories: Sequence[Path]) -> dict[str, tuple[list[Conversation], Mapping[str, int]]]:
     """Conversations by environment."""
     found: dict[str, tuple[list[Conversation], Mapping[str, int]]] = {}
     for directory in directories:
         manifest.read(directory)
         for trajectory in read_run(directory).trajectories:
-            found.setdefault(trajectory.task.env, ([], {}))[0].append(conversation_of(trajectory))
+            found.setdefault(trajectory.task.env, ([], {}))[0].append(messages(trajectory))
     return found
 
 
@@ -224,10 +212,10 @@ def _read_general(
     for source in sources:
         if source.path.is_dir():
             manifest.read(source.path)
-            found[source.name] = ([conversation_of(each) for each in read_run(source.path).trajectories], {})
+            found[source.name] = ([messages(each) for each in read_run(source.path).trajectories], {})
         else:
             corpus = read_conversations(source.path)
-            found[source.name] = ([(each, {}) for each in corpus.conversations], corpus.rejected)
+            found[source.name] = (list(corpus.conversations), corpus.rejected)
     return found
 
 
@@ -247,8 +235,8 @@ def _tokenize(
     """Samples of one source, their common instruction marked, and how many were left out, by reason."""
     rejected: Counter[str] = Counter()
     found = []
-    for conversation, sampled in conversations:
-        sample, reason = samples.build(conversation, tokenizer, max_length=max_length, sampled=sampled)
+    for conversation in conversations:
+        sample, reason = samples.build(conversation, tokenizer, max_length=max_length)
         if sample is None:
             rejected[str(reason)] += 1
         else:

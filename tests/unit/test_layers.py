@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "agentray"
 BASE = {"types", "errors"}
-CORE = BASE | {"config", "manifest", "models", "cluster", "template"}
+CORE = BASE | {"config", "manifest", "models", "cluster", "template", "encoding"}
 ROLLOUT = CORE | {"sandbox", "env", "policy", "data"}
 OURS = {
     "types": set(),
@@ -18,6 +18,7 @@ OURS = {
     "models": BASE,
     "cluster": BASE,
     "template": BASE,
+    "encoding": BASE,
     "env": CORE | {"sandbox"},
     "policy": CORE | {"env"},
     "data": CORE | {"env", "policy"},
@@ -39,6 +40,7 @@ THIRD_PARTY = {
     "models": set(),
     "cluster": {"ray"},
     "template": set(),
+    "encoding": {"msgspec"},
     "env": {"gymnasium"},
     "policy": {"gymnasium", "aiohttp"},
     "data": {"numpy", "pyarrow"},
@@ -46,7 +48,7 @@ THIRD_PARTY = {
     "train": {"ray", "torch", "deepspeed", "transformers", "safetensors", "numpy", "pyarrow"},
     "tune": {"ray"},
     "serving": {"ray", "vllm", "starlette", "fastapi", "pydantic", "transformers"},
-    "evaluate": {"ray", "numpy", "lm_eval"},
+    "evaluate": {"ray", "numpy", "lm_eval", "transformers", "tokenizers"},
     "cli": {"typer", "rich", "pydantic", "ray"},
     "__main__": set(),
     "__init__": set(),
@@ -60,6 +62,7 @@ KNOWN = set().union(*THIRD_PARTY.values()) | {
     "requests",
     "yaml",
     "psutil",
+    "tokenizers",
 }
 
 

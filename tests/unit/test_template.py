@@ -124,10 +124,6 @@ def test_training_learns_from_the_ids_that_the_policy_acted_on():
     acted = [*prompts[2].ids, *replies[2][1]]
     sample, _ = build(messages, TOKENIZER, max_length=1000)
     assert sample.input_ids.tolist() == acted
-    stored = [replace(message, token_ids=None) for message in messages]
-    sampled = {4 + 2 * index: ids for index, (_, ids) in enumerate(replies)}
-    sample, _ = build(stored, TOKENIZER, max_length=1000, sampled=sampled)
-    assert sample.input_ids.tolist() == acted
 
 
 def test_blanks_that_the_template_strips_do_not_break_the_prefix():

@@ -9,19 +9,21 @@ import itertools
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar
 
-from agentray.env import Expert, Hosting, TextEnv
+from agentray.env import INVALID_ACTION, ErrorType, Expert, Finding, Hosting, TextEnv
 from agentray.errors import UsageError, closest
-from agentray.types import Family, Message, Split, Task
+from agentray.types import Family, Message, Split, Task, Trajectory
 from agentray_alfworld.expert import HouseholdExpert
 from agentray_alfworld.game import HouseholdGame
 from agentray_alfworld.games import read_games
 from agentray_alfworld.generator import generate
 from agentray_alfworld.goals import Goal
 from agentray_alfworld.reply import parse_action
+from agentray_alfworld.world import NOTHING
 
 ENGINES = ("simulator",)
 INSTRUCTION = """\
@@ -40,6 +42,9 @@ class Alfworld:
     family: ClassVar[Family] = "held_in"
     description: ClassVar[str] = "household tasks in ALFWorld's text: find, clean, heat, cool, light, put"
     hosting: ClassVar[Hosting] = Hosting("inline", replayable=True)
+    error_types: ClassVar[tuple[ErrorType, ...]] = (
+        replace(INVALID_ACTION, rule=f'a reply holds no action, or the household answers "{NOTHING}"'),
+    )
 
     def __init__(
         self,
@@ -104,5 +109,12 @@ class Alfworld:
         by_name: dict[str, list[float]] = defaultdict(list)
         for scores in metrics:
             for name, value in scores.items():
-                by_name[name].append(value)
+                if name.startswith("success_"):
+                    by_name[name].append(value)
         return {name: fmean(values) for name, values in sorted(by_name.items())}
+
+    def diagnose(self, trajectory: Trajectory) -> Iterator[Finding]:
+        """Commands that were not possible; one that `fuzzy` replaced by a possible one is none."""
+        for index, turn in enumerate(trajectory.turns):
+            if turn.observation.startswith(NOTHING):
+                yield Finding(INVALID_ACTION.id, index)

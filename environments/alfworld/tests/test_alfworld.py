@@ -7,9 +7,9 @@ import random
 import gymnasium
 import pytest
 
-from agentray.env import check_environment, resolve
+from agentray.env import Diagnoses, Finding, check_environment, resolve
 from agentray.errors import DataError, UsageError
-from agentray.types import SPLITS, Message
+from agentray.types import SPLITS, Message, Reply, Trajectory, Turn
 from agentray_alfworld import Alfworld
 from agentray_alfworld.goals import TYPES, Goal, goals
 from agentray_alfworld.tables import HOLDS, LIKELY, ROOMS
@@ -172,3 +172,22 @@ def test_wrong_settings_say_what_to_do(tmp_path):
 def test_a_goal_survives_json():
     goal = Goal("pick_two_obj_and_place", "pen", "drawer", "put two pen in drawer")
     assert Goal.from_data({"goal": goal.to_json()}) == goal
+
+
+def test_impossible_commands_are_told_from_the_record():
+    environment = Alfworld(fuzzy=False)
+    assert isinstance(environment, Diagnoses)
+    task = next(environment.tasks("test"))
+    observations = []
+    env = environment.make()
+    env.reset(seed=0, options={"task": task})
+    for command in ("look", "fly to moon 1"):
+        observations.append((command, env.step(f"ACTION: {command}")[0]))
+    turns = tuple(Turn(Reply(f"ACTION: {c}"), c, seen) for c, seen in observations)
+    trajectory = Trajectory(task, (), turns, 0.0, "truncated", 0, 0, "p", 0.0)
+    assert list(environment.diagnose(trajectory)) == [Finding("invalid_action", 1)]
+
+
+def test_scores_that_are_no_success_rate_are_not_summarized():
+    metrics = [{"success_look": 1.0, "reward_before": 0.0}, {"success_look": 0.0}]
+    assert Alfworld().summarize(metrics) == {"success_look": 0.5}

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, get_args
 
-from agentray.env import Expert, Hosting, TextEnv
+from agentray.env import (
+    FUNCTION_CALL_ERROR,
+    FUNCTION_REPETITION,
+    ErrorType,
+    Expert,
+    Finding,
+    Hosting,
+    TextEnv,
+)
 from agentray.errors import UsageError, closest
-from agentray.types import Family, Message, Split, Task
+from agentray.types import Family, Message, Split, Task, Trajectory
 from agentray_database import replies
 from agentray_database.episode import MAX_ROUNDS, DatabaseEpisode
 from agentray_database.expert import expert
@@ -18,6 +28,8 @@ from agentray_database.records import read_records, record_tasks
 from agentray_database.wording import Requests
 
 _KINDS = ("select", "insert", "update")
+_ERROR = re.compile(r"\d{4} \([0-9A-Z]{5}\): ")
+"""MySQL's number and state, with which an error begins and no result does."""
 
 
 class Database:
@@ -27,6 +39,13 @@ class Database:
     family: ClassVar[Family] = "held_in"
     description: ClassVar[str] = "AgentBench DBBench: query or modify one SQL table"
     hosting: ClassVar[Hosting] = Hosting("thread", replayable=True)
+    error_types: ClassVar[tuple[ErrorType, ...]] = (
+        replace(
+            FUNCTION_CALL_ERROR,
+            rule="a statement is answered with a MySQL error, such as `1054 (42S22): ...`",
+        ),
+        replace(FUNCTION_REPETITION, rule="the same statement gets the answer that it got before"),
+    )
 
     def __init__(
         self,
@@ -98,3 +117,15 @@ class Database:
                 scores[f"{kind}_accuracy"] = sum(rewards) / len(rewards)
         overall = {"overall_cat_accuracy": sum(scores.values()) / len(scores)} if scores else {}
         return {**scores, **overall}
+
+    def diagnose(self, trajectory: Trajectory) -> Iterator[Finding]:
+        """Statements that failed or were repeated to no effect; the last turn's answer is not recorded."""
+        seen: set[tuple[str, str]] = set()
+        for index, turn in enumerate(trajectory.turns):
+            if turn.action is None or not turn.observation:
+                continue
+            if _ERROR.match(turn.observation):
+                yield Finding(FUNCTION_CALL_ERROR.id, index)
+            if (turn.action, turn.observation) in seen:
+                yield Finding(FUNCTION_REPETITION.id, index)
+            seen.add((turn.action, turn.observation))

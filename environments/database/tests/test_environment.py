@@ -6,10 +6,10 @@ import gymnasium
 import pytest
 from playing import play
 
-from agentray.env import check_environment, resolve
+from agentray.env import Diagnoses, Finding, check_environment, resolve
 from agentray.errors import DataError, UsageError
-from agentray.types import SPLITS, Message
-from agentray_database import Database
+from agentray.types import SPLITS, Message, Reply, Trajectory, Turn
+from agentray_database import Database, replies
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +144,21 @@ def test_a_missing_or_foreign_data_file_is_an_error_with_a_fix(tmp_path):
         (tmp_path / "bad.jsonl").write_text(content)
         with pytest.raises(DataError, match="fix:"):
             Database(data=str(tmp_path / "bad.jsonl"))
+
+
+def test_errors_and_repeated_statements_are_told_from_the_record(environment, tasks):
+    task = tasks["test"][0]
+    episode = environment.make()
+    episode.reset(seed=0, options={"task": task})
+    turns = []
+    for statement in ("SELECT `no such column`", "SELECT 1", "DROP TABLE x", "SELECT 1"):
+        reply = replies.operate("So.", statement)
+        turns.append(Turn(Reply(reply), statement, episode.step(reply)[0]))
+    turns.append(Turn(Reply("Final Answer: 1"), "Final Answer: 1", ""))
+    trajectory = Trajectory(task, (), tuple(turns), 0.0, "completed", 0, 0, "p", 0.0)
+    assert isinstance(environment, Diagnoses)
+    assert list(environment.diagnose(trajectory)) == [
+        Finding("function_call_error", 0),
+        Finding("function_call_error", 2),
+        Finding("function_repetition", 3),
+    ]

@@ -43,3 +43,4 @@ def test_loss_is_on_the_replies_and_the_conversation_ends_with_one():
         "assistant",
     ]
     assert [each.loss for each in conversation] == [False, False, False, True, False, True]
+    assert [each.token_ids for each in conversation[3::2]] == [(1, 2), None]

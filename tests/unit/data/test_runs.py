@@ -71,6 +71,9 @@ def test_pass_at_k_refuses_what_cannot_be(correct, total, k):
         pass_at_k(correct, total, k)
 
 
-def test_a_directory_without_a_plan_is_no_rollout(tmp_path):
+@pytest.mark.parametrize("plan", [None, "{}", "[]", "no JSON"])
+def test_a_directory_without_a_plan_is_no_rollout(tmp_path, plan):
+    if plan is not None:
+        (tmp_path / "plan.json").write_text(plan)
     with pytest.raises(UsageError, match="is no rollout"):
         show(tmp_path, {})

@@ -37,24 +37,28 @@ def test_loss_falls_on_flagged_replies_and_their_end_and_nowhere_else():
     assert rendered == whole + "\n"
 
 
+def sampled(ids):
+    return [*TALK[:6], replace(TALK[6], token_ids=ids), *TALK[7:]]
+
+
 def test_sampled_ids_are_kept_as_they_were():
     tokenizer = CharTokenizer()
     ids = tuple(tokenizer.encode("c<|im_end|>", add_special_tokens=False))
-    sample, _ = build(TALK, tokenizer, max_length=1000, sampled={6: ids})
+    sample, _ = build(sampled(ids), tokenizer, max_length=1000)
     assert tuple(sample.input_ids[-2:].tolist()) == ids
 
 
 def test_a_reply_that_was_cut_off_is_not_taught_to_end():
     tokenizer = CharTokenizer()
     ids = tuple(tokenizer.encode("c", add_special_tokens=False))
-    sample, _ = build(TALK, tokenizer, max_length=1000, sampled={6: ids})
+    sample, _ = build(sampled(ids), tokenizer, max_length=1000)
     assert trained(sample, tokenizer) == "  b <|im_end|<|im_end|>c"
 
 
 def test_ids_that_say_more_than_the_text_are_left_out():
     tokenizer = CharTokenizer()
     ids = tuple(tokenizer.encode("<|im_start|>c<|im_end|>", add_special_tokens=False))
-    assert build(TALK, tokenizer, max_length=1000, sampled={6: ids}) == (None, "inexact_reply")
+    assert build(sampled(ids), tokenizer, max_length=1000) == (None, "inexact_reply")
 
 
 def test_a_conversation_without_loss_or_too_long_has_no_sample():

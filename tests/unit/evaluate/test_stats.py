@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from agentray.evaluate.stats import Interval, mcnemar, mean_interval, paired_permutation
+from agentray.evaluate.stats import (
+    Interval,
+    difference_interval,
+    mcnemar,
+    mean_interval,
+    paired_permutation,
+)
 
 
 def test_wilson_matches_the_published_interval():
@@ -114,7 +120,21 @@ def test_permutation_of_equal_scores_is_one():
     assert paired_permutation([0.5, 0.2], [0.5, 0.2]) == 1.0
 
 
-@pytest.mark.parametrize("test", [mcnemar, paired_permutation])
+def test_the_interval_of_a_difference_keeps_the_pairs_together():
+    rng = np.random.default_rng(4)
+    before = rng.normal(0.4, 0.3, size=500)
+    after = before + rng.normal(0.1, 0.05, size=500)
+    interval = difference_interval(before.tolist(), after.tolist())
+    half = 1.96 * (after - before).std() / np.sqrt(500)
+    assert interval.mean == pytest.approx((after - before).mean())
+    assert interval.low == pytest.approx(interval.mean - half, abs=half * 0.1)
+    assert interval.high == pytest.approx(interval.mean + half, abs=half * 0.1)
+    assert difference_interval([0.2, 0.4], [0.4, 0.6]).low == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="confidence"):
+        difference_interval([0], [1], confidence=95)
+
+
+@pytest.mark.parametrize("test", [mcnemar, paired_permutation, difference_interval])
 def test_pairs_must_match(test):
     with pytest.raises(ValueError, match="pair them by task"):
         test([0, 1], [1])

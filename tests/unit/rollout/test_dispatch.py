@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import time
 from collections import Counter
 
 import pytest
@@ -240,6 +241,17 @@ def test_a_worker_that_dies_at_once_ends_the_run_with_its_reason(tmp_path):
     with pytest.raises(ResourceError, match="in a row") as caught:
         drive(tmp_path, [Mortal(Counting(), death=lambda: True)])
     assert "SIGKILL" in caught.value.why
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
+    wall, jumps = time.time, itertools.cycle([0, 86_400, -86_400, 4e9, -1.7e9])
+    monkeypatch.setattr(time, "time", lambda: wall() + next(jumps))
+    policy, calls = Counting(), itertools.cycle([False] * 5 + [True])
+    tally = drive(tmp_path, [Mortal(policy, death=lambda: next(calls)) for _ in range(2)])
+    monkeypatch.undo()
+    assert_all_won(tmp_path)
+    assert tally.mismatches == 0 and tally.late_results == 0
+    assert all(0 <= each.duration_s < 60 for each in read_run(tmp_path).trajectories)
 
 
 def test_a_wrong_key_ends_the_run_at_the_first_call(tmp_path):

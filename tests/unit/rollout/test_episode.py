@@ -70,6 +70,20 @@ def test_a_lost_game_is_completed_with_reward_0():
     assert (made.status, made.reward) == ("completed", 0.0)
 
 
+@pytest.mark.parametrize("reward", [float("nan"), float("inf")])
+def test_a_reward_that_is_no_number_fails_the_environment_and_is_never_averaged(reward):
+    class Odd(CountGame):
+        def step(self, action):
+            observation, _, terminated, truncated, info = super().step(action)
+            return observation, reward, terminated, truncated, info
+
+    environment = Count()
+    environment.make = Odd
+    outcome, made, _ = play(ScriptedPolicy(*numbers(1, 2)), environment)
+    assert (outcome.status, outcome.reward, outcome.fault) == ("failed", None, "environment")
+    assert f"reward {reward}" in made.error
+
+
 def test_max_turns_truncates_but_keeps_the_turns():
     limited = Count()
     limited.max_turns = 1

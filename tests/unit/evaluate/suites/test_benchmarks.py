@@ -181,6 +181,7 @@ def test_reference_solutions_pass_their_hidden_tests_and_others_do_not():
 
 def test_without_a_sandbox_humaneval_is_skipped_with_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setitem(backends.ENVIRONMENT, "PATH", "/nowhere")
     backends.problem.cache_clear()
     try:
         assert "apt-get install bubblewrap" in HumanEval().skipped()

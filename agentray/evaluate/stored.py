@@ -1,0 +1,58 @@
+"""A finished run as evaluation reads it: its attempts, and the environment settings of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentray import manifest
+from agentray.data.store import read_run
+from agentray.env import Environment, build, resolve
+from agentray.errors import DataError
+from agentray.types import Trajectory
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """Attempts of a finished run; at least one."""
+
+    path: Path
+    trajectories: Sequence[Trajectory]
+    settings: Mapping[str, Mapping[str, Any]]
+    """Settings per environment id, as the manifest has them."""
+
+    def environments(self) -> dict[str, Environment]:
+        """The environments of the attempts, by id, built with the run's own settings.
+
+        Raises:
+            UsageError: One is not installed, or refuses its settings.
+            MissingDependencyError: One cannot be imported.
+        """
+        found = sorted({each.task.env for each in self.trajectories})
+        return {name: build(resolve(name, self.settings.get(name))) for name in found}
+
+
+def read(directory: Path) -> StoredRun:
+    """All attempts of a finished run.
+
+    Raises:
+        UsageError: The directory does not exist, is no run or is not complete.
+        DataError: It holds no attempt, or a file that cannot be read: a damaged one, or another schema's.
+    """
+    settings = manifest.read(directory).config.get("env") or {}
+    contents = read_run(directory)
+    # What an earlier start set aside was made again by the one that finished the run.
+    unreadable = [each for each in contents.set_aside if not each.split(":")[0].endswith(".corrupt")]
+    if unreadable:
+        raise DataError(
+            f"not all of {str(directory)!r} can be read",
+            "; ".join(" ".join(each.split()) for each in unreadable),
+            "run the command that wrote it again, or use the agentray that did",
+        )
+    if not contents.trajectories:
+        raise DataError(
+            f"{str(directory)!r} holds no attempt", "all its files are empty", "run its rollout again"
+        )
+    return StoredRun(directory, contents.trajectories, settings)
