@@ -18,7 +18,7 @@ class SuiteDataConfig(Settings):
     """Directory with `train*.jsonl`, whose first eight records are the shots, and `test*.jsonl`."""
     humaneval: Path | None = None
     """Directory with `*.jsonl` or `*.jsonl.gz`."""
-    mt_bench: Path | None = None
+    mtbench: Path | None = None
     """Directory with `question*.jsonl` and, for reference answers, `reference*.jsonl`."""
     loss: Path | None = None
     """Directory with conversations in `*.json` or `*.jsonl`: ShareGPT or OpenAI messages."""

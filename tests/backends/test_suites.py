@@ -26,8 +26,8 @@ def test_the_suite_runs_and_resumes_with_a_model(tmp_path):
     summary = stage.run(config)
     rows = summary.tasks
     assert set(rows) == set(stage.SUITES["general"])
-    assert "judge" in rows["mt_bench"]["skipped"]
-    for name in set(rows) - {"mt_bench"}:
+    assert "judge" in rows["mtbench"]["skipped"]
+    for name in set(rows) - {"mtbench"}:
         assert rows[name]["n"] == 3 and rows[name]["failed"] == 0 and rows[name]["stand_in"]
     assert 0.5 < rows["loss"]["score"] < 4
     again = stage.run(config)

@@ -96,7 +96,7 @@ class Benchmark(Protocol):
 
     name: ClassVar[str]
     scale: ClassVar[str]
-    """Of its score: `0-100`, `1-10` or `nats per token`."""
+    """Of its score: `0-100`, `1-10`, or `nats/token`, where lower is better."""
     asked_by: ClassVar[AskedBy]
     max_tokens: ClassVar[int]
     """Longest reply, in tokens."""

@@ -22,7 +22,7 @@ class Loss:
     """Log-likelihood of given replies."""
 
     name: ClassVar[str] = "loss"
-    scale: ClassVar[str] = "nats per token, lower is better"
+    scale: ClassVar[str] = "nats/token"
     asked_by: ClassVar[AskedBy] = "text"
     max_tokens: ClassVar[int] = 1
     samples = 1

@@ -15,7 +15,7 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "mmlu": frozenset({"subject", "question", "choices", "answer"}),
     "gsm8k": frozenset({"question", "answer"}),
     "humaneval": frozenset({"task_id", "prompt", "entry_point", "test"}),
-    "mt_bench": frozenset({"question_id", "category", "turns"}),
+    "mtbench": frozenset({"question_id", "category", "turns"}),
 }
 """Fields that every record of a benchmark has. MMLU comes first: its records also have GSM8K's."""
 

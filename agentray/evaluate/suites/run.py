@@ -30,13 +30,13 @@ from agentray.evaluate.suites.instructions import Instructions
 from agentray.evaluate.suites.likelihood import Likelihoods, lm_eval_missing
 from agentray.evaluate.suites.loss import Loss
 from agentray.evaluate.suites.mmlu import Mmlu
-from agentray.evaluate.suites.mt_bench import MtBench
+from agentray.evaluate.suites.mtbench import MtBench
 from agentray.evaluate.suites.respondents import check_judge, is_endpoint, judge, of_model, of_text
 from agentray.models import resolve_model
 from agentray.types import Progress, silent
 
 RESULT = "suite.json"
-SUITES = {"general": ("mmlu", "gsm8k", "humaneval", "mt_bench", "instructions", "loss")}
+SUITES = {"general": ("mmlu", "gsm8k", "humaneval", "mtbench", "instructions", "loss")}
 """Benchmarks of each suite, in the order in which they are reported."""
 
 
@@ -126,7 +126,7 @@ def _prepared(
             found = benchmark.questions(getattr(config.data, benchmark.name, None), config.seed)
             tasks.append(_Task(benchmark, found, out / benchmark.name))
         else:
-            skipped[benchmark.name] = {"skipped": why}
+            skipped[benchmark.name] = {"score": None, "skipped": why}
     if MtBench.name in (task.benchmark.name for task in tasks):
         check_judge(config.judge)
     if not is_endpoint(config.policy):
@@ -175,7 +175,7 @@ def _measured(
             task.benchmark.asked_by, questions, file, lambda done: label(done, len(questions))
         )
     except PolicyError as error:
-        return {"skipped": f"{error.what}: {error.why}; {error.fix}"}
+        return {"score": None, "skipped": f"{error.what}: {error.why}; {error.fix}"}
     return _graded(task, answers, ())
 
 

@@ -14,7 +14,7 @@ from agentray.evaluate.suites.humaneval import HumanEval, completed
 from agentray.evaluate.suites.instructions import Instructions
 from agentray.evaluate.suites.loss import Loss
 from agentray.evaluate.suites.mmlu import Mmlu
-from agentray.evaluate.suites.mt_bench import MtBench
+from agentray.evaluate.suites.mtbench import MtBench
 from agentray.evaluate.suites.standins import arithmetic_records, choice_records
 from agentray.sandbox import backends
 

@@ -11,7 +11,7 @@ from agentray.evaluate.suites.gsm8k import Gsm8k
 from agentray.evaluate.suites.humaneval import HumanEval
 from agentray.evaluate.suites.loss import Loss
 from agentray.evaluate.suites.mmlu import Mmlu
-from agentray.evaluate.suites.mt_bench import MtBench
+from agentray.evaluate.suites.mtbench import MtBench
 from agentray.evaluate.suites.reading import records
 
 DATA = Path(os.environ.get("AGENTRAY_TEST_DATA") or Path(__file__).parents[4] / "../shared/data")
@@ -76,7 +76,7 @@ def test_mt_bench_gives_the_judge_references_where_they_help():
         return {each.id: "Well done.\n[[10]]" for each in given}
 
     benchmark = MtBench(judge)
-    found = questions(benchmark)
+    found = questions(benchmark, "mt_bench")
     assert len({each.gold["category"] for each in found[:8]}) == 8
     referenced = {each.gold["category"] for each in found if "references" in each.gold}
     assert referenced <= {"math", "reasoning", "coding"} and len(referenced) > 1

@@ -8,6 +8,8 @@ from machine import needs_sandbox
 
 from agentray.config import SuiteConfig, load
 from agentray.errors import PolicyError, UsageError
+from agentray.evaluate import measured
+from agentray.evaluate.overall import load as load_baselines
 from agentray.evaluate.suites import run as stage
 from agentray.evaluate.suites.functions import function_records
 from agentray.evaluate.suites.gsm8k import Gsm8k
@@ -63,8 +65,8 @@ def test_a_judge_rates_both_turns_and_its_nonsense_is_counted(tmp_path):
         return "[[9]]" if prompt.count("assistant\n") == 2 else "Fine.\n[[5]]"
 
     with served(judge) as (judge_url, judged), served(lambda messages: f"{len(messages)}") as (url, asked):
-        config = settings(url, tmp_path, tasks=["mt_bench"], judge={"url": judge_url, "max_attempts": 2})
-        row = stage.run(config).tasks["mt_bench"]
+        config = settings(url, tmp_path, tasks=["mtbench"], judge={"url": judge_url, "max_attempts": 2})
+        row = stage.run(config).tasks["mtbench"]
         num_judged = len(judged)
         stage.run(config)
         assert len(judged) == num_judged
@@ -77,24 +79,31 @@ def test_a_judge_rates_both_turns_and_its_nonsense_is_counted(tmp_path):
 
 def test_without_a_judge_mt_bench_is_left_out_with_the_reason():
     with served(knows) as (url, requests):
-        summary = stage.run(settings(url, None, tasks=["mt_bench"]))
-    assert "evaluate.judge.url" in summary.tasks["mt_bench"]["skipped"] and not requests
+        summary = stage.run(settings(url, None, tasks=["mtbench"]))
+    assert "evaluate.judge.url" in summary.tasks["mtbench"]["skipped"] and not requests
 
 
 def test_a_judge_that_is_not_there_ends_the_run_before_anything_is_asked(tmp_path, monkeypatch):
     monkeypatch.setattr("agentray.policy.http._RETRIES", 0)
     with served(knows) as (url, requests), pytest.raises(PolicyError) as caught:
-        stage.run(
-            settings(url, tmp_path, judge={"url": "http://127.0.0.1:9/v1"}, tasks=["mt_bench", "gsm8k"])
-        )
+        stage.run(settings(url, tmp_path, judge={"url": "http://127.0.0.1:9/v1"}, tasks=["mtbench", "gsm8k"]))
     assert "judge" in caught.value.what and not requests
 
 
 def test_an_endpoint_without_log_probabilities_leaves_mmlu_out_with_the_reason(tmp_path):
     with served(knows) as (url, _):
         row = stage.run(settings(url, tmp_path, tasks=["mmlu"], num_tasks=2)).tasks["mmlu"]
-    assert set(row) == {"skipped"}
+    assert set(row) == {"score", "skipped"} and row["score"] is None
     assert "evaluate.tokenizer" in row["skipped"] or "agentray[evaluate]" in row["skipped"]
+
+
+def test_the_overall_reads_what_the_suite_writes(tmp_path):
+    baselines = load_baselines()
+    assert set(baselines.group("general")) < set(stage.SUITES["general"])
+    with served(knows) as (url, _):
+        stage.run(settings(url, tmp_path, tasks=["gsm8k", "mtbench"], num_tasks=2))
+    scores = measured.read([tmp_path], baselines).policies[url]
+    assert list(scores) == ["gsm8k"] and scores["gsm8k"].score == 100.0 and scores["gsm8k"].stand_in
 
 
 def test_answers_of_another_model_are_not_taken_for_these(tmp_path):

@@ -62,7 +62,7 @@ class MtBench:
         max_attempts: How often it is asked for one readable rating.
     """
 
-    name: ClassVar[str] = "mt_bench"
+    name: ClassVar[str] = "mtbench"
     scale: ClassVar[str] = "1-10"
     asked_by: ClassVar[AskedBy] = "reply"
     max_tokens: ClassVar[int] = 4096
@@ -86,7 +86,7 @@ class MtBench:
             }
             references: Mapping[str, list[str]] = {}
         else:
-            rows = records(directory, "mt_bench", "question*.jsonl")
+            rows = records(directory, "mtbench", "question*.jsonl")
             references = _references(directory)
         bad = [place for place, row in rows.items() if not _good(row)]
         left_out = [f"{place}: it does not have two turns of text and a category" for place in bad]
