@@ -16,13 +16,13 @@ from agentray.cli import console
 from agentray.cli.errors import errors
 from agentray.cli.options import ConfigFile, DryRun, Envs, Json, Out, Sets, resolved
 from agentray.cli.overall import overall
+from agentray.cli.report import report
 from agentray.cli.rescore import rescore
 from agentray.cli.runs import runs
 from agentray.config import (
     EvaluateConfig,
     FilterConfig,
     MixConfig,
-    ReportConfig,
     RolloutConfig,
     ServeConfig,
     TrainConfig,
@@ -41,6 +41,7 @@ app = typer.Typer(
 models = typer.Typer(help="Model weights.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
+app.command("report")(report)
 app.command("overall")(overall)
 app.command("errors")(errors)
 app.command("rescore")(rescore)
@@ -235,24 +236,6 @@ def evaluate(
     with console.progress("evaluate") as progress:
         summary = run(settings, progress)
     console.show(summary, as_json=as_json)
-
-
-@app.command()
-def report(
-    before: Annotated[Path | None, typer.Option(help="Evaluation of the base model.")] = None,
-    after: Annotated[Path | None, typer.Option(help="Evaluation of the tuned model.")] = None,
-    train: Annotated[Path | None, typer.Option(help="Training run.")] = None,
-    out: Out = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    as_json: Json = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Write one page about a training run: scores before and after, curves, trajectories."""
-    from agentray.evaluate.compare import run
-
-    values = {"before": before, "after": after, "train": train, "out": out}
-    console.show(run(resolved(ReportConfig, "report", config, sets, dry_run, **values)), as_json=as_json)
 
 
 @app.command()

@@ -275,8 +275,7 @@ class _Quickstart:
         benchmark = self._benchmark is not None
         done = run(
             ReportConfig(
-                before=self._out / "before",
-                after=self._out / "after",
+                runs=[self._out / "before", self._out / "after"],
                 out=self._out,
                 train=self._out / "train",
                 filter=self._out / "filter",

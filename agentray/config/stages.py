@@ -279,16 +279,19 @@ class TuneConfig(Settings):
 
 
 class ReportConfig(Settings):
-    """One page about one training run, from the directories that its stages wrote."""
+    """One page about one run, or about several on the same tasks, and what was done between them."""
 
-    before: Path
-    """Evaluation run of the base model."""
-    after: Path
-    """Evaluation run of the tuned model, on the same tasks and seeds."""
+    runs: list[Path] = Field(min_length=1)
+    """Evaluations or rollouts; the first is the base that the others are compared with. One that holds only
+    `suite.json` adds its general results."""
     out: Path
     """Directory for `report.json` and `report.html`."""
     train: Path | None = None
     """Training run: loss curves and general ability."""
+    tune: Path | None = None
+    """Sweep over η: its table."""
+    suite: list[Path] = []
+    """Further directories with the `suite.json` of a general suite."""
     filter: Path | None = None
     """Filter output: how many trajectories were kept, and why others were not."""
     mix: Path | None = None
@@ -297,5 +300,8 @@ class ReportConfig(Settings):
     """Evaluation run of the base model on AgentBench's own database records."""
     benchmark_after: Path | None = None
     """Evaluation run of the tuned model on the same records."""
+    tokenizer: Path | None = None
+    """Model directory whose tokenizer shows where tokens begin; None takes each run's own model, if it is a
+    directory that is still there."""
     env: EnvSettings = {}
-    """Settings per environment id, as the evaluations had them."""
+    """Settings per environment id; those that are not given are taken from the runs."""

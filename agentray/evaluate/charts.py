@@ -82,12 +82,13 @@ def bar_rows(rows: Sequence[BarRow]) -> str:
     return f'<ul class="rows bars">{"".join(lines)}</ul>'
 
 
-def line_chart(lines: Mapping[str, Sequence[Point]], label: str) -> str:
+def line_chart(lines: Mapping[str, Sequence[Point]], label: str, x_name: str = "step") -> str:
     """Lines over a common x, from y = 0, with a legend that gives each line's first and last value.
 
     Args:
         lines: Points by series name, ordered by x; at least one point in all.
         label: What a screen reader says instead of the picture.
+        x_name: What x counts.
     """
     points = [point for line in lines.values() for point in line]
     first, last = min(x for x, _ in points), max(x for x, _ in points)
@@ -108,7 +109,8 @@ def line_chart(lines: Mapping[str, Sequence[Point]], label: str) -> str:
         f'<svg height="{_PLOT_HEIGHT}" role="img" aria-label="{clean(label)}">{"".join(rules)}'
         f'<svg width="100%" height="{_PLOT_HEIGHT}" viewBox="0 0 100 {_PLOT_HEIGHT}" '
         f'preserveAspectRatio="none">{drawn}</svg></svg>'
-        f'<div class="steps" aria-hidden="true"><span>step {first:g}</span><span>{last:g}</span></div></div>'
+        f'<div class="steps" aria-hidden="true"><span>{clean(x_name)} {first:g}</span>'
+        f"<span>{last:g}</span></div></div>"
     )
 
 

@@ -1,12 +1,10 @@
-"""The report stage: two evaluations of one training run become `report.json` and `report.html`.
+"""The report stage: one run, or several of the same tasks, become `report.json` and `report.html`.
 
-agentray report --before runs/base --after runs/tuned --train runs/train --out runs/report
+agentray report runs/base runs/tuned --train runs/train --out runs/report
 """
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +13,14 @@ from typing import Any
 
 from agentray import manifest
 from agentray.config import ReportConfig
-from agentray.data.records import messages
-from agentray.data.store import read_run
-from agentray.errors import DataError
+from agentray.data.store import read_run, shards
+from agentray.errors import DataError, UsageError
+from agentray.evaluate import archive, source
+from agentray.evaluate.pieces import find_pieces
 from agentray.evaluate.power import detectable
-from agentray.evaluate.report import Example, write_page
+from agentray.evaluate.report import write_page
 from agentray.evaluate.run import Score, score
+from agentray.evaluate.source import Run
 from agentray.evaluate.stats import difference_interval, mcnemar, paired_permutation
 from agentray.types import Trajectory
 
@@ -31,6 +31,7 @@ class ReportSummary:
 
     json: str
     html: str
+    trajectories: int
     scores: Mapping[str, Any]
 
 
@@ -40,7 +41,7 @@ def run(
     stages: Sequence[Mapping[str, Any]] = (),
     more: Mapping[str, Any] | None = None,
 ) -> ReportSummary:
-    """Compare two evaluations on the tasks that both scored.
+    """Show one run, or compare the first with the others on the attempts that both scored.
 
     Args:
         config: Where the stages' outputs are.
@@ -48,27 +49,73 @@ def run(
         more: Further top-level entries of `report.json`.
 
     Raises:
-        UsageError: A directory does not exist or is not complete.
-        DataError: The evaluations have no task in common.
+        UsageError: A directory does not exist or is not complete, or an environment is not installed.
+        DataError: Two runs have no scored attempt in common, or a file cannot be read.
     """
-    before, after = read_run(config.before).trajectories, read_run(config.after).trajectories
+    results = source.suites(config.runs, config.suite)
+    only_results = {Path(each["directory"]) for each in results if not shards(Path(each["directory"]))}
+    runs = source.read_runs([each for each in config.runs if each not in only_results], config.env)
     report: dict[str, Any] = {
-        "stages": list(stages) or _stages(config),
-        "scores": compare(before, after, config.env),
+        "stages": list(stages) or _stages(config, runs),
+        "runs": [source.cost(each) for each in runs],
+        **_scores(runs),
+        "overall": source.overall(runs, results),
+        "errors": source.errors(runs),
+        "suites": results,
     }
     if config.benchmark_before and config.benchmark_after:
         report["agentbench_dev"] = _benchmark(config.benchmark_before, config.benchmark_after)
     if config.train:
-        report |= _training(config.train)
+        report |= source.training(config.train)
     if config.filter:
-        report["data"] = _data(config.filter, config.mix)
+        report["data"] = source.data(config.filter, config.mix)
+    if config.tune:
+        report["sweep"] = source.sweep(config.tune)
     report |= {"versions": manifest.versions(), "commit": manifest.commit()}
     report |= {"machine": manifest.machine(), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     report |= more or {}
+    pieces = [find_pieces(_tokenizers(config, each)) for each in runs]
     config.out.mkdir(parents=True, exist_ok=True)
     manifest.write_json(config.out / "report.json", report)
-    write_page(report, list(_examples(before, after)), config.out / "report.html")
-    return ReportSummary(str(config.out / "report.json"), str(config.out / "report.html"), report["scores"])
+    write_page(report, archive.encode(runs, pieces) if runs else None, config.out / "report.html")
+    return ReportSummary(
+        json=str(config.out / "report.json"),
+        html=str(config.out / "report.html"),
+        trajectories=sum(len(each.trajectories) for each in runs),
+        scores=report["scores"],
+    )
+
+
+def _scores(runs: Sequence[Run]) -> dict[str, Any]:
+    """Scores of one run, or of the base beside the second; those beside further runs stand in `further`."""
+    if not runs:
+        return {"scores": {}}
+    base, *others = runs
+    if not others:
+        return {"scores": alone(base.trajectories, base.settings)}
+    compared = {
+        each.name: compare(base.trajectories, each.trajectories, {**base.settings, **each.settings})
+        for each in others
+    }
+    unpaired = {each.name: left_out(base.trajectories, each.trajectories) for each in others}
+    return {
+        "scores": compared.pop(others[0].name),
+        "further": compared,
+        "left_out": {name: counts for name, counts in unpaired.items() if counts},
+    }
+
+
+def _tokenizers(config: ReportConfig, run: Run) -> list[Path]:
+    """Directories that may hold the tokenizer of a run's replies."""
+    if config.tokenizer is None:
+        return [Path(str(run.manifest.config.get("policy", "")))]
+    if not (config.tokenizer / "tokenizer.json").is_file():
+        raise UsageError(
+            f"no tokenizer in {str(config.tokenizer)!r}",
+            "it holds no tokenizer.json",
+            "give the directory of the model that wrote the replies, or leave report.tokenizer out",
+        )
+    return [config.tokenizer]
 
 
 def compare(
@@ -99,6 +146,36 @@ def compare(
         if settings and env in settings:
             compared[env]["settings"] = dict(settings[env])
     return compared
+
+
+def left_out(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> dict[str, dict[str, int]]:
+    """By environment: attempts that one side was scored on and the other was not, and so are not compared."""
+    first, second = _by_attempt(before), _by_attempt(after)
+    sides = {"before": first.keys() - second.keys(), "after": second.keys() - first.keys()}
+    environments = sorted({key[0] for keys in sides.values() for key in keys})
+    return {
+        env: {side: sum(key[0] == env for key in keys) for side, keys in sides.items()}
+        for env in environments
+    }
+
+
+def alone(
+    trajectories: Sequence[Trajectory], settings: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Scores of one policy by environment; an environment without a scored attempt has none."""
+    scored = {each.task.env for each in trajectories if each.reward is not None}
+    found = score([each for each in trajectories if each.task.env in scored], settings)
+    return {
+        env: {
+            "score": each.mean,
+            "interval": list(each.interval),
+            "n": each.n,
+            "failed": each.failed,
+            "family": each.family,
+            "extra": {"score": dict(each.extra)},
+        }
+        for env, each in found.items()
+    }
 
 
 def _by_attempt(trajectories: Iterable[Trajectory]) -> dict[tuple[str, str, int], Trajectory]:
@@ -139,77 +216,9 @@ def _benchmark(before: Path, after: Path) -> dict[str, Any]:
     return {**rows, "n": scores[1].n}
 
 
-def _training(directory: Path) -> dict[str, Any]:
-    """Loss curves, and the general ability before and after."""
-    lines = (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    steps = [json.loads(line) for line in lines]
-    sources = sorted({name for step in steps for name in step["loss_by_source"]})
-    counts = manifest.read(directory).counts
-    entry: dict[str, Any] = {
-        "training": {
-            "steps": [step["step"] for step in steps],
-            "loss": [step["loss"] for step in steps],
-            "loss_by_source": {
-                name: [step["loss_by_source"].get(name) for step in steps] for name in sources
-            },
-            "tokens_per_s": counts["tokens_per_s"],
-            "tokens": counts["tokens"],
-            "loss_tokens": counts["loss_tokens"],
-        }
-    }
-    before, after = counts["validation_before"], counts["validation_after"]
-    if before and after:
-        entry["general"] = {
-            "before_nll": math.fsum(before.values()) / len(before),
-            "after_nll": math.fsum(after.values()) / len(after),
-        }
-    return entry
-
-
-def _data(filtered: Path, mixed: Path | None) -> dict[str, Any]:
-    counts = manifest.read(filtered).counts
-    entry = {key: counts[key] for key in ("read", "kept", "rejected")}
-    if mixed:
-        mix = manifest.read(mixed).counts
-        entry |= {"eta": mix["eta"], "realised": mix["realised"]}
-    return entry
-
-
-def _stages(config: ReportConfig) -> list[dict[str, Any]]:
+def _stages(config: ReportConfig, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Wall time of each finished stage, as its manifest has it."""
-    named = {
-        "filter": config.filter,
-        "mix": config.mix,
-        "evaluate before": config.before,
-        "train": config.train,
-        "evaluate after": config.after,
-    }
-    return [
-        {"name": name, "wall_s": manifest.read(path).wall_s}
-        for name, path in named.items()
-        if path is not None
-    ]
-
-
-def _examples(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> Iterable[Example]:
-    """Per environment one that the tuned model won, if possible where the base lost, and one that it lost."""
-    first = _by_attempt(before)
-    for env in sorted({each.task.env for each in after}):
-        mine = [each for each in after if each.task.env == env and each.reward is not None]
-        won = [each for each in mine if (each.reward or 0) >= 1]
-        lost = [each for each in mine if (each.reward or 0) < 1]
-        gained = [each for each in won if _base_reward(first, each) < 1] or won
-        for chosen, title in ((gained[:1], "won"), (lost[:1], "lost")):
-            for each in chosen:
-                yield Example(
-                    env=env,
-                    title=f"{each.task.id}: {title} in {len(each.turns)} turns",
-                    won=title == "won",
-                    task=each.prompt[-1].content if each.prompt else each.task.id,
-                    messages=messages(each),
-                )
-
-
-def _base_reward(first: Mapping[tuple[str, str, int], Trajectory], tuned: Trajectory) -> float:
-    base = first.get((tuned.task.env, tuned.task.fingerprint + tuned.task.id, tuned.sample))
-    return base.reward or 0.0 if base else 0.0
+    named = {"filter": config.filter, "mix": config.mix, "train": config.train, "tune": config.tune}
+    found = {name: manifest.read(path) for name, path in named.items() if path is not None}
+    found |= {f"evaluate {each.name}": each.manifest for each in runs}
+    return [{"name": name, "wall_s": each.wall_s} for name, each in found.items()]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {0x7F: 0x2421}
@@ -32,6 +32,11 @@ def number(value: object) -> float | None:
 def mapping(value: object) -> Mapping[str, Any]:
     """The value when it is a mapping, else an empty one."""
     return value if isinstance(value, Mapping) else {}
+
+
+def sequence(value: object) -> Sequence[Any]:
+    """The value when it is a list, else an empty one."""
+    return value if isinstance(value, list | tuple) else ()
 
 
 def percent(share: float) -> str:
@@ -68,6 +73,35 @@ def size(num_bytes: float) -> str:
 def p_value(value: float) -> str:
     """A p-value to the digits that matter."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}" if value < 0.995 else "p = 1"
+
+
+def note(text: str) -> str:
+    """A remark below a chart or table."""
+    return f'<p class="note">{clean(text)}</p>'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "figures") -> str:
+    """A table whose first column names its rows; empty without rows.
+
+    Args:
+        head: Column names, plain text; none leaves the heading out.
+        rows: Cells, which are HTML already.
+        kind: Class of the table: `figures` aligns all but the first column to the right.
+    """
+    if not rows:
+        return ""
+    names = "".join(f'<th scope="col">{clean(name)}</th>' for name in head)
+    lines = "".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
+        for first, *rest in rows
+    )
+    heading = f"<thead><tr>{names}</tr></thead>" if head else ""
+    return f'<div class="wide"><table class="{kind}">{heading}<tbody>{lines}</tbody></table></div>'
+
+
+def fold(title: str, body: str) -> str:
+    """A part that opens on demand; `body` is HTML."""
+    return f'<details class="fold"><summary>{clean(title)}</summary>{body}</details>'
 
 
 def words(items: list[str]) -> str:

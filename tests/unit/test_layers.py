@@ -44,7 +44,7 @@ THIRD_PARTY = {
     "train": {"ray", "torch", "deepspeed", "transformers", "safetensors", "numpy", "pyarrow"},
     "tune": {"ray"},
     "serving": {"ray", "vllm", "starlette", "fastapi", "pydantic", "transformers"},
-    "evaluate": {"ray", "numpy"},
+    "evaluate": {"ray", "numpy", "tokenizers"},
     "cli": {"typer", "rich", "pydantic", "ray"},
     "__main__": set(),
     "__init__": set(),
@@ -58,6 +58,7 @@ KNOWN = set().union(*THIRD_PARTY.values()) | {
     "requests",
     "yaml",
     "psutil",
+    "tokenizers",
 }
 
 

@@ -1,15 +1,20 @@
-"""The page is one inert, well-formed file, whatever the report and the models hold."""
+"""The page is one well-formed file that loads nothing, whatever the report and the models hold."""
 
+import base64
+import hashlib
 import json
 import re
+import shlex
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
 
+from agentray.config import RolloutConfig, load
 from agentray.evaluate import charts
+from agentray.evaluate.archive import Archive, pack
 from agentray.evaluate.markup import clean, duration, number, percent, size
-from agentray.evaluate.report import Example, write_page
-from agentray.types import Message
+from agentray.evaluate.report import write_page
 
 HOSTILE = (
     "</script></style></pre><img src=x onerror=alert(1)><script>alert(2)</script>\" ' ${headline} \ud800 \x00"
@@ -28,6 +33,9 @@ REPORT = {
             "before_interval": [0.0, 0.057],
             "after_interval": [0.718, 0.901],
             "p_value": 1e-9,
+            "test": "exact McNemar",
+            "detectable": 0.09,
+            "difference_interval": [0.7, 0.92],
             "family": "held_in",
             "extra": {"before": {"select_accuracy": 0.0}, "after": {"select_accuracy": 0.79, "turns": 2.1}},
         },
@@ -48,6 +56,35 @@ REPORT = {
         "eta": 0.2,
         "realised": {"agent": 0.207},
     },
+    "runs": [
+        {
+            "name": "before",
+            "attempts": 64,
+            "turns": 300,
+            "attempt_s": 1.5,
+            "stage": "rollout",
+            "config": RolloutConfig(
+                envs=["count"],
+                out="runs/a b",
+                seed=7,
+                policy="random",
+                sampling={"temperature": 0.7},
+                env={"count": {"max_turns": 4}},
+                temperatures=[0.5, 1.0],
+            ).model_dump(mode="json"),
+        },
+        {"name": "after", "attempts": 64, "turns": 290},
+    ],
+    "errors": {
+        "database": {
+            "types": {"refusal": {"title": "Refusal", "rule": "it says no"}},
+            "runs": {
+                "before": {"of": 64, "counts": {"refusal": {"count": 16, "of": 64}}},
+                "after": {"of": 64},
+            },
+        }
+    },
+    "sweep": {"recommended_eta": 0.2, "trials": [{"eta": 0.2, "scores": {"database": 0.5}}]},
     "peak_memory_bytes": 4_402_341_478,
     "wall_s": 741.2,
     "versions": {"ray": "2.60.0"},
@@ -55,21 +92,7 @@ REPORT = {
     "serve_command": "agentray serve --model runs/train/model",
 }
 
-EXAMPLES = [
-    Example("database", "test/2", False, "Count the rows.", [Message("user", "q"), Message("assistant", "")]),
-    Example(
-        "database",
-        "test/1",
-        True,
-        "Add a book.",
-        [
-            Message("user", "the long instruction"),
-            Message("assistant", "OK."),
-            Message("user", "Add a book to the table."),
-            Message("assistant", "Thought: insert it\nAction: Operation", loss=True),
-        ],
-    ),
-]
+ARCHIVE = Archive(pack({"any": HOSTILE}), pack([HOSTILE]), (pack([HOSTILE]), pack([])))
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "base"}
 
@@ -108,36 +131,28 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def page(tmp_path):
-    def write(report=REPORT, examples=EXAMPLES) -> Page:
+    def write(report=REPORT, archive=ARCHIVE) -> Page:
         path = tmp_path / "page.html"
-        write_page(report, examples, path)
+        write_page(report, archive, path)
         assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
         return Page(path.read_text(encoding="utf-8"))
 
     return write
 
 
-def assert_inert(page: Page) -> None:
+def assert_safe(page: Page) -> None:
+    """Nothing is loaded, and of scripts and styles only the ones whose hashes the policy names apply."""
     for tag, attrs in page.tags:
-        assert tag not in {
-            "script",
-            "link",
-            "img",
-            "iframe",
-            "object",
-            "embed",
-            "base",
-            "form",
-            "audio",
-            "video",
-        }
-        assert not [
-            name for name in attrs if name.startswith("on") or name in ("src", "srcset", "xlink:href")
-        ]
+        assert tag not in {"link", "img", "iframe", "object", "embed", "base", "form", "audio", "video"}
+        assert not [n for n in attrs if n.startswith("on") or n in ("src", "srcset", "xlink:href", "style")]
         assert tag != "a" or attrs["href"].startswith("#")
-    assert [attrs for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
-    style = re.search(r"<style>(.*?)</style>", page.source, re.DOTALL).group(1)
-    assert "url(" not in style and "@import" not in style
+    (policy,) = [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-") and "unsafe" not in policy
+    for tag, attributes in (("script", ' type="module"'), ("style", "")):
+        (text,) = re.findall(rf"<{tag}{attributes}>(.*?)</{tag}>", page.source, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+        assert "url(" not in text and "@import" not in text and "innerHTML" not in text
     assert "http://" not in page.source and "https://" not in page.source
 
 
@@ -151,9 +166,9 @@ def poison(value):
 
 def test_full_page_is_well_formed_and_loads_nothing(page):
     full = page()
-    assert_inert(full)
+    assert_safe(full)
     assert len(full.ids()) == len(set(full.ids()))
-    targets = [attrs["href"][1:] for tag, attrs in full.tags if tag == "a"]
+    targets = [attrs["href"][1:].partition("?")[0] for tag, attrs in full.tags if tag == "a"]
     assert set(targets) <= set(full.ids())
 
 
@@ -161,7 +176,8 @@ def test_headline_and_sections_say_the_numbers(page):
     text = page().text
     assert "From 0% to 83% on database and from 3% to 61% on alfworld" in text
     for part in (
-        "72% to 90%, p < 0.001",
+        "p < 0.001",
+        "16 25%",  # 16 refusals, 25% of the attempts
         "0% → 25%",
         "+1.4%",
         "312 of 400",
@@ -172,68 +188,89 @@ def test_headline_and_sections_say_the_numbers(page):
         assert part in text
 
 
-def test_hostile_text_is_shown_and_never_runs(page):
-    messages = [
-        Message("system", HOSTILE),
-        Message("assistant", HOSTILE * 20, loss=True),
-        Message("user", HOSTILE),
-    ]
-    examples = [Example(HOSTILE, HOSTILE, won, HOSTILE, messages) for won in (True, False)]
+def test_hostile_names_are_shown_and_close_nothing(page):
     report = poison(REPORT)
     report["scores"] = {HOSTILE: {**REPORT["scores"]["database"], "family": HOSTILE}}
     report["training"]["loss_by_source"] = {HOSTILE: [1.0, 2.0, 3.0]}
     report["data"]["rejected"] = {HOSTILE: 3}
     report["agentbench_dev"] = {HOSTILE: {"before": 0.1, "after": 0.2}}
-    hostile = page(report, examples)
-    assert_inert(hostile)
+    report["runs"][0]["name"] = HOSTILE
+    counted = {HOSTILE: {"of": 4, "counts": {HOSTILE: {"count": 2, "of": 4}}}}
+    group = {"title": HOSTILE, "overall": 1.5, "notes": [HOSTILE]}
+    report["overall"] = {"baselines": HOSTILE, "policies": {HOSTILE: {"held_in": group}}}
+    kinds = {HOSTILE: {"title": HOSTILE, "rule": HOSTILE}}
+    report["errors"] = {HOSTILE: {"types": kinds, "runs": counted}}
+    report["left_out"] = {HOSTILE: {HOSTILE: {"before": 1, "after": 2}}}
+    report["suites"] = [{"policy": HOSTILE, "tasks": {HOSTILE: {"score": 1.0, "scale": HOSTILE}}}]
+    hostile = page(report)
+    assert_safe(hostile)
     assert "<img src=x onerror=alert(1)>" in hostile.text
     assert "${headline}" in hostile.text
 
 
 @pytest.mark.parametrize("part", sorted(REPORT))
 def test_a_missing_part_leaves_a_valid_page(page, part):
-    assert_inert(page({key: value for key, value in REPORT.items() if key != part}))
+    assert_safe(page({key: value for key, value in REPORT.items() if key != part}))
 
 
 @pytest.mark.parametrize("part", sorted(REPORT))
 def test_an_empty_or_odd_part_leaves_a_valid_page(page, part):
     for odd in (None, {}, [], [None], "text", {"before": None, "steps": [], "loss": None}):
-        assert_inert(page({**REPORT, part: odd}))
+        assert_safe(page({**REPORT, part: odd}))
 
 
 def test_an_empty_report_says_so(page):
-    empty = page({}, [])
-    assert "has not been scored" in empty.text
+    empty = page({}, None)
+    assert "has no scores" in empty.text
     assert "scores" not in empty.ids() and "trajectories" not in empty.ids()
+    assert "<script" not in empty.source and "script-src 'none'" in empty.source
 
 
 def test_unknown_is_never_shown_as_zero(page):
-    text = page({"scores": {"database": {"before": float("nan"), "after": 0.5}}}, []).text
+    text = page({"scores": {"database": {"before": float("nan"), "after": 0.5}}}).text
     assert "not scored → 50%" in text
-    assert "has not been scored" in text
+    assert "has no scores" in text
 
 
 def test_many_environments_get_a_short_headline(page):
     scores = {f"env{i}": {"before": 0.1, "after": 0.1 + 0.1 * i} for i in range(5)}
-    assert (
-        "Better on 4 of 5 environments; env4 moved most, from 10% to 50%" in page({"scores": scores}, []).text
-    )
+    text = page({"scores": scores}).text
+    assert "Better on 4 of 5 environments; env4 moved most, from 10% to 50%" in text
 
 
-def test_won_comes_before_lost_and_the_instruction_is_folded(page):
-    shown = page()
-    assert shown.text.index("test/1") < shown.text.index("test/2")
-    assert "Instruction given first, 2 messages" in shown.text
-    assert "<b>Thought</b>: insert it" in shown.source
-    assert "(empty)" in shown.text
+def test_scores_come_with_their_uncertainty(page):
+    text = page().text
+    for part in ("72% to 90%", "+83 +70 to +92", "< 0.001", "9 points", "smallest difference"):
+        assert part in text
 
 
-def test_long_text_and_long_conversations_are_folded(page):
-    messages = [Message("user" if i % 2 == 0 else "assistant", f"message {i} " * 200) for i in range(40)]
-    shown = page({}, [Example("count", "long", True, "task", messages)])
-    assert "22 messages in between" in shown.text
-    assert "message 39" in shown.text
-    assert all("open" not in attrs for tag, attrs in shown.tags if tag == "details")
+def test_the_overall_names_its_baselines_and_what_keeps_it_from_comparison(page):
+    group = {"title": "held-out", "overall": 1.234, "notes": ["webarena: a stand-in"], "comparable": False}
+    text = page({"overall": {"baselines": "v7", "policies": {"tuned": {"held_out": group}}}}).text
+    for part in ("held-out1.23", "v7", "webarena: a stand-in"):
+        assert part in text
+
+
+def test_the_page_says_how_to_repeat_a_run(page):
+    written = re.search(r"Repeat the runs:(.*?)commit", page().text, re.DOTALL).group(1)
+    arguments = shlex.split(written)
+    assert arguments[:4] == ["agentray", "rollout", "--env", "count"]
+    sets = [arguments[place + 1] for place, each in enumerate(arguments) if each == "--set"]
+    given = {"envs": ["count"], "out": arguments[arguments.index("--out") + 1]}
+    again = load(RolloutConfig, "rollout", overrides=sets, values=given)
+    assert again.model_dump(mode="json") == REPORT["runs"][0]["config"]
+
+
+def test_the_script_only_ever_writes_text():
+    parts = [
+        each for each in files("agentray.evaluate.page").iterdir() if each.name.endswith((".js", ".html"))
+    ]
+    assert len(parts) == 8
+    for file in parts:
+        source = file.read_text(encoding="utf-8")
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(", source)
+        assert "</script" not in source or file.name == "page.html"
+        assert source.count("\n") <= 400
 
 
 def test_text_that_reorders_or_cannot_be_encoded_is_made_visible():
