@@ -179,7 +179,7 @@ def _command(run: Mapping[str, Any]) -> str:
     given = dict(mapping(run.get("config")))
     if run.get("stage") != "rollout" or not given:
         return ""
-    default = RolloutConfig(envs=["any"], out="any").model_dump(mode="json")  # type: ignore[arg-type]
+    default = RolloutConfig(envs=["any"], out="any").model_dump(mode="json")
     changed = {name: value for name, value in given.items() if value != default.get(name)}
     named = [part for env in sequence(changed.pop("envs", [])) for part in ("--env", str(env))]
     named += ["--out", str(changed.pop("out", ""))]

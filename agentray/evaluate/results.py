@@ -181,7 +181,8 @@ def overall(standing: Mapping[str, Any]) -> str:
     """The paper's Overall by group and policy; why a figure is not comparable stands below."""
     policies = mapping(standing.get("policies"))
     groups = dict.fromkeys(group for found in policies.values() for group in mapping(found))
-    rows, reasons = [], {}
+    rows: list[list[str]] = []
+    reasons: dict[str, None] = {}
     for group in groups:
         entries = [mapping(mapping(found).get(group)) for found in policies.values()]
         values = [number(entry.get("overall")) for entry in entries]
