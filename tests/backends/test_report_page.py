@@ -289,11 +289,32 @@ def test_tokens_are_coloured_by_their_probability(runner, page, tmp_path):
             " select.value = 'probability'; select.dispatchEvent(new Event('change')); })()"
         )
         await page.until("document.querySelector('.tokens')")
+        assert await page.evaluate("document.getElementById('detail').dataset.colour") == "probability"
         shown = "[...document.querySelectorAll('.tokens .token')]"
         assert await page.evaluate(f"{shown}.map((e) => [e.textContent, e.className, e.title])") == [
             ["Thought:", "token surprise-0", "probability 95.1%"],
             [" it follows.\nAction: 1", "token surprise-3", "probability 8.2%"],
         ]
+
+    runner.run(check())
+
+
+def test_a_colour_that_a_trajectory_has_nothing_for_is_not_shown(runner, page, tmp_path):
+    path = written(tmp_path / "report.html", a_run("rollout", [won(0), lost(1)]))
+
+    async def check():
+        await opened(page, path)
+        await page.evaluate(
+            "(() => { const select = [...document.querySelectorAll('#detail select')].at(-1);"
+            " select.value = 'probability'; select.dispatchEvent(new Event('change')); })()"
+        )
+        await page.until("document.querySelector('.strip')")
+        await page.evaluate("document.getElementById('list').focus()")
+        await page.press("ArrowDown")
+        await page.until("document.querySelector('#detail .kinds')")
+        assert await page.evaluate("[...document.querySelectorAll('#detail select')].at(-1).value") == "loss"
+        await page.press("ArrowUp")
+        await page.until("document.querySelector('.strip')")
 
     runner.run(check())
 

@@ -118,7 +118,7 @@ class Browser {
   begin(rows) {
     const filters = Object.values(this.filter).some(Boolean);
     const gained = filters ? undefined : rows.find((row) => hasOutcome(this.archive, row, "gained"));
-    this.comparing ||= gained !== undefined;
+    this.comparing ||= gained !== undefined || ["gained", "regressed"].includes(this.filter.outcome);
     this.set(gained ?? rows[0]);
     this.list.mark(this.open);
   }

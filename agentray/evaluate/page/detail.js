@@ -18,6 +18,7 @@ class Detail {
     this.box = box;
     this.archive = archive;
     this.chosen = chosen;
+    this.wanted = "loss"; // the colour that was chosen last
     this.colour = "loss";
     this.shown = 0;
   }
@@ -29,6 +30,8 @@ class Detail {
     const columns = await Promise.all(rows.map(async (each) => ({ row: each, ...(await this.archive.record(each)) })));
     if (call !== this.shown) return;
     this.again = () => this.show(row, beside);
+    const known = this.wanted !== "probability" || columns.some(hasProbabilities);
+    this.colour = known ? this.wanted : "loss";
     this.box.dataset.colour = this.colour;
     this.box.setAttribute("aria-label", visible(`Trajectory ${this.archive.columns.key[row]}`));
     this.box.replaceChildren(
@@ -55,7 +58,7 @@ class Detail {
         { className: "choices" },
         others.length ? this.besideChoice(beside, others) : "",
         choice("Colour", colours, this.colour, (value) => {
-          this.colour = value;
+          this.wanted = value;
           this.again();
         }),
       ),
@@ -174,11 +177,10 @@ function metricsLine(metrics) {
     .join(" · ");
 }
 
-/** The action that was parsed, where it is not plainly the end of the reply. */
+/** The action that was parsed, where the reply does not plainly say it. */
 function action(turn) {
   if (turn.action === undefined) return make("p", { className: "action none" }, "no action in this reply");
-  const plain = turn.reply.trimEnd().endsWith(turn.action.trim());
-  return plain ? "" : make("p", { className: "action" }, make("span", {}, "acted: "), visible(turn.action));
+  return turn.reply.includes(turn.action.trim()) ? "" : make("p", { className: "action" }, make("span", {}, "acted: "), visible(turn.action));
 }
 
 function prompt(each) {
