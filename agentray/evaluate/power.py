@@ -1,7 +1,7 @@
 """The smallest difference between two models that an evaluation of a given size would notice.
 
-A smaller measured difference may well be noise, and a smaller true one is easily missed. Throughout, tests
-are two-sided at the 5 % level and the chance to find the difference is 80 %, as is the convention.
+A smaller measured difference may well be noise, and a smaller true one is easily missed. Throughout, the
+tests are two-sided at the 5 % level and the chance to find the difference is 80 %, as is the convention.
 """
 
 from __future__ import annotations
