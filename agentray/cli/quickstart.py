@@ -270,7 +270,7 @@ class _Quickstart:
         return counts
 
     def _report(self, more: Mapping[str, Any]) -> dict[str, Any]:
-        from agentray.evaluate.compare import run
+        from agentray.evaluate.report.run import run
 
         benchmark = self._benchmark is not None
         done = run(

@@ -160,7 +160,7 @@ def _mean(losses: Mapping[str, float]) -> float | None:
 
 
 def _plot(trials: Sequence[Trial], path: Path) -> None:
-    from agentray.evaluate.charts import write_curve
+    from agentray.evaluate.report.charts import write_curve
 
     curves = {"agent ability (mean reward)": [(trial.eta, trial.agent) for trial in trials]}
     general = [(trial.eta, trial.general_after) for trial in trials if trial.general_after is not None]

@@ -11,10 +11,10 @@ from fakes import trajectory
 
 from agentray import manifest
 from agentray.env import build, resolve
-from agentray.evaluate import source
-from agentray.evaluate.archive import encode
 from agentray.evaluate.diagnosis import error_types
-from agentray.evaluate.report import write_page
+from agentray.evaluate.report import source
+from agentray.evaluate.report.archive import encode
+from agentray.evaluate.report.page import write_page
 from agentray.types import Message, Reply, Turn, Usage
 
 pytestmark = pytest.mark.browser

@@ -9,9 +9,9 @@ from fakes import trajectory
 
 from agentray import manifest
 from agentray.data.store import write_shard
-from agentray.evaluate.archive import CHUNK_ROWS, encode, pack, unpack
-from agentray.evaluate.pieces import Pieces, find_pieces
-from agentray.evaluate.source import read_runs
+from agentray.evaluate.report.archive import CHUNK_ROWS, encode, pack, unpack
+from agentray.evaluate.report.pieces import Pieces, find_pieces
+from agentray.evaluate.report.source import read_runs
 from agentray.types import Message, Reply, Turn, Usage
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- \u2028\u202e \x00 é😀"

@@ -12,8 +12,9 @@ from agentray.config import ReportConfig
 from agentray.data.journal import entries
 from agentray.data.store import RunStore
 from agentray.errors import DataError, UsageError
-from agentray.evaluate.archive import unpack
-from agentray.evaluate.compare import alone, compare, left_out, run
+from agentray.evaluate.compare import alone, compare, left_out
+from agentray.evaluate.report.archive import unpack
+from agentray.evaluate.report.run import run
 from agentray.evaluate.run import score
 
 

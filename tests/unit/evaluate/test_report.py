@@ -11,10 +11,10 @@ from importlib.resources import files
 import pytest
 
 from agentray.config import RolloutConfig, load
-from agentray.evaluate import charts
-from agentray.evaluate.archive import Archive, pack
-from agentray.evaluate.markup import clean, duration, number, percent, size
-from agentray.evaluate.report import write_page
+from agentray.evaluate.report import charts
+from agentray.evaluate.report.archive import Archive, pack
+from agentray.evaluate.report.markup import clean, duration, number, percent, size
+from agentray.evaluate.report.page import write_page
 
 HOSTILE = (
     "</script></style></pre><img src=x onerror=alert(1)><script>alert(2)</script>\" ' ${headline} \ud800 \x00"
@@ -263,7 +263,9 @@ def test_the_page_says_how_to_repeat_a_run(page):
 
 def test_the_script_only_ever_writes_text():
     parts = [
-        each for each in files("agentray.evaluate.page").iterdir() if each.name.endswith((".js", ".html"))
+        each
+        for each in files("agentray.evaluate.report").joinpath("assets").iterdir()
+        if each.name.endswith((".js", ".html"))
     ]
     assert len(parts) == 8
     for file in parts:

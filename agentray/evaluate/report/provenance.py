@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentray.config import RolloutConfig
-from agentray.evaluate import charts
-from agentray.evaluate.markup import (
+from agentray.evaluate.report import charts
+from agentray.evaluate.report.markup import (
     clean,
     count,
     duration,
@@ -21,7 +21,7 @@ from agentray.evaluate.markup import (
     sequence,
     table,
 )
-from agentray.evaluate.results import cell
+from agentray.evaluate.report.results import cell
 
 _COSTS = {
     "attempts": "Attempts",

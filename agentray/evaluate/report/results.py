@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from agentray.evaluate import charts
-from agentray.evaluate.markup import (
+from agentray.evaluate.report import charts
+from agentray.evaluate.report.markup import (
     clean,
     count,
     fold,

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentray.evaluate import charts
-from agentray.evaluate.markup import clean, count, mapping, note, number, sequence, table
-from agentray.evaluate.results import change, dot, key
+from agentray.evaluate.report import charts
+from agentray.evaluate.report.markup import clean, count, mapping, note, number, sequence, table
+from agentray.evaluate.report.results import change, dot, key
 
 
 def benchmark(measured: Mapping[str, Any]) -> str:

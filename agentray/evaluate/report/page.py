@@ -17,9 +17,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from agentray.evaluate import ability, provenance, results
-from agentray.evaluate.archive import Archive
-from agentray.evaluate.markup import clean, count, duration, mapping, number, sequence, size
+from agentray.evaluate.report import ability, provenance, results
+from agentray.evaluate.report.archive import Archive
+from agentray.evaluate.report.markup import clean, count, duration, mapping, number, sequence, size
 
 _STYLES = ("page.css", "browser.css")
 _SCRIPTS = ("archive.js", "filter.js", "list.js", "text.js", "detail.js", "app.js")
@@ -72,7 +72,7 @@ def write_page(report: Mapping[str, Any], archive: Archive | None, path: Path) -
 
 
 def _read(name: str) -> str:
-    return files("agentray.evaluate.page").joinpath(name).read_text(encoding="utf-8")
+    return files("agentray.evaluate.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

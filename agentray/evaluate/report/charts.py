@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentray.evaluate.markup import clean
+from agentray.evaluate.report.markup import clean
 
 Point = tuple[float, float]
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from agentray.env import Finding
 from agentray.evaluate.diagnosis import types_of
-from agentray.evaluate.markup import number
-from agentray.evaluate.pieces import Pieces
-from agentray.evaluate.source import Run
+from agentray.evaluate.report.markup import number
+from agentray.evaluate.report.pieces import Pieces
+from agentray.evaluate.report.source import Run
 from agentray.types import Trajectory, Turn
 
 CHUNK_ROWS = 64

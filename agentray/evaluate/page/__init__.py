@@ -1,1 +1,0 @@
-"""The report page's parts as they are sent: its frame, its styles, the script of its trajectory browser."""
