@@ -197,7 +197,7 @@ class Process(asyncio.SubprocessProtocol):
         self._wake()
 
     def _cut(self, last: int) -> None:
-        """Keep to the limit of output; of the two pipes, output may come before the word that it has begun."""
+        """Keep to the limit of output; it may come before the word that it has begun, by the other pipe."""
         for stream in (last, 3 - last):
             excess = sum(map(len, self._written.values())) - self._limit_bytes
             if excess > 0:
