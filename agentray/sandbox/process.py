@@ -192,12 +192,18 @@ class Process(asyncio.SubprocessProtocol):
         if fd == 2 and not self._begun and self._ready in self._written[2]:
             self._begun = True
             self._written[2] = self._written[2].replace(self._ready, b"", 1)
-        excess = sum(map(len, self._written.values())) - self._limit_bytes
-        if self._begun and excess > 0:
-            del self._written[fd][-excess:]
-            self.overflowed = True
-            self.kill()
+        if self._begun:
+            self._cut(fd)
         self._wake()
+
+    def _cut(self, last: int) -> None:
+        """Keep to the limit of output; it may come before the word that it has begun, by the other pipe."""
+        for stream in (last, 3 - last):
+            excess = sum(map(len, self._written.values())) - self._limit_bytes
+            if excess > 0:
+                del self._written[stream][-excess:]
+                self.overflowed = True
+                self.kill()
 
     def process_exited(self) -> None:
         """Called by the event loop."""

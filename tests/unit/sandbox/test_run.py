@@ -114,18 +114,24 @@ asyncio.run(run(command, backend=backend({confined.name!r})))"""
     assert not [group for parent in cgroup._parents() for group in parent.glob(f"agentray-{caller.pid}-*")]
 
 
-def test_many_run_at_once_and_the_event_loop_stays_awake(confined):
-    async def session() -> tuple[list[Result], int]:
-        turns = 0
-        calls = asyncio.gather(*(run(["sh", "-c", f"echo {each}"], backend=confined) for each in range(24)))
-        while not calls.done():
-            turns += 1
-            await asyncio.sleep(0)
-        return await calls, turns
+def test_many_run_at_once_and_keep_apart(confined):
+    async def session() -> list[Result]:
+        script = "echo {0} >>file; cat file; ls /proc | grep -c '^1$'"
+        commands = ([*BASH, script.format(each)] for each in range(24))
+        return await asyncio.gather(*(run(command, backend=confined) for command in commands))
 
-    results, turns = asyncio.run(session())
-    assert [each.stdout for each in results] == [f"{each}\n" for each in range(24)]
-    assert turns > 24
+    assert [each.stdout for each in asyncio.run(session())] == [f"{each}\n1\n" for each in range(24)]
+
+
+def test_output_that_overtakes_the_word_of_the_beginning_is_cut_too(confined):
+    limits = Limits(output_bytes=10)
+
+    async def session() -> list[Result]:
+        calls = (run([*BASH, "yes & yes >&2"], limits=limits, backend=confined) for _ in range(12))
+        return await asyncio.gather(*calls)
+
+    for result in asyncio.run(session()):
+        assert result.ended == "output" and len(result.stdout + result.stderr) == 10
 
 
 @pytest.mark.skipif(
