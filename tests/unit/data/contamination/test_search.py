@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from agentray.data import search as module
-from agentray.data.contamination import build_index
-from agentray.data.search import Search
-from agentray.data.sources import parse_source
-from agentray.data.words import WordTokenizer
+from agentray.data.contamination import search as module
+from agentray.data.contamination.search import Search
+from agentray.data.contamination.sources import parse_source
+from agentray.data.contamination.spans import build_index
+from agentray.data.contamination.words import WordTokenizer
 
 WORDS = [f"w{number}" for number in range(20)]
 TEXTS = ["nothing", " ".join(WORDS[:12]), " ".join(WORDS[:15]), " ".join(WORDS[8:]), " ".join(WORDS[8:])]

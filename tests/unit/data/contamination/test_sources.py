@@ -5,12 +5,12 @@ import json
 import pytest
 from fakes import trajectory
 
-from agentray.data.documents import TaskName
-from agentray.data.examples import read_examples
+from agentray.data.contamination.documents import TaskName
+from agentray.data.contamination.examples import read_examples
+from agentray.data.contamination.sources import check_names, parse_source
+from agentray.data.contamination.words import WordTokenizer
 from agentray.data.journal import entries
-from agentray.data.sources import check_names, parse_source
 from agentray.data.store import RunStore, write_shard
-from agentray.data.words import WordTokenizer
 from agentray.errors import DataError, UsageError
 
 CHAT = {

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agentray.data.contamination import Index, Spans, join, match, maximal, no_spans
-from agentray.data.documents import Document, Part, Source, TaskName
-from agentray.data.words import Tokenizer
+from agentray.data.contamination.documents import Document, Part, Source, TaskName
+from agentray.data.contamination.spans import Index, Spans, join, match, maximal, no_spans
+from agentray.data.contamination.words import Tokenizer
 
 _BATCH_CHARACTERS = 1 << 20
 """Text cut and matched at once: arrays of this size stay in the processor's cache."""

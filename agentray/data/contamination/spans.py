@@ -21,8 +21,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agentray.data.vocabulary import Ids, Vocabulary, build_vocabulary, gram_hashes, token_hashes
-from agentray.data.words import Flags, Hashes, Positions, Tokens
+from agentray.data.contamination.vocabulary import (
+    Ids,
+    Vocabulary,
+    build_vocabulary,
+    gram_hashes,
+    token_hashes,
+)
+from agentray.data.contamination.words import Flags, Hashes, Positions, Tokens
 
 _MAX_PAIRS = 1 << 15
 """Pairs of positions compared at once."""

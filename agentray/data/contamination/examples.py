@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agentray.data.documents import Document, Source, TaskName
-from agentray.data.words import Positions, Tokenizer, Tokens
+from agentray.data.contamination.documents import Document, Source, TaskName
+from agentray.data.contamination.words import Positions, Tokenizer, Tokens
 from agentray.errors import DataError
 
 

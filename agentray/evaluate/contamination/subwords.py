@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agentray.data.words import PADDING, Tokens
+from agentray.data.contamination.words import PADDING, Tokens
 from agentray.errors import MissingDependencyError
 from agentray.models import resolve_model
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from agentray.data.examples import ExampleSet
-from agentray.evaluate.overlap import Match, overlap
+from agentray.data.contamination.examples import ExampleSet
+from agentray.evaluate.contamination.overlap import Match, overlap
 
 
 def example_set(*sizes, start=0):

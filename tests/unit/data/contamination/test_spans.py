@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from agentray.data import contamination
-from agentray.data.contamination import build_index, covered, join, match, maximal, no_spans
-from agentray.data.words import WordTokenizer
+from agentray.data.contamination import spans as module
+from agentray.data.contamination.spans import build_index, covered, join, match, maximal, no_spans
+from agentray.data.contamination.words import WordTokenizer
 
 WORDS = WordTokenizer()
 TEN = "one two three four five six seven eight nine ten"
@@ -147,8 +147,8 @@ def test_the_result_is_that_of_trying_everything_however_bad_the_hashes(length, 
 
 @pytest.mark.parametrize(("pairs", "stride"), [(1, 1), (3, 2), (1000, 16)])
 def test_what_is_known_already_saves_work_and_changes_nothing(monkeypatch, pairs, stride):
-    monkeypatch.setattr(contamination, "_MAX_PAIRS", pairs)
-    monkeypatch.setattr(contamination, "_STRIDE", stride)
+    monkeypatch.setattr(module, "_MAX_PAIRS", pairs)
+    monkeypatch.setattr(module, "_STRIDE", stride)
     source = random.Random(0)
     shared = [source.choice("abc") for _ in range(30)]
     for _ in range(20):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agentray.data.documents import (
+from agentray.data.contamination.documents import (
     EnvironmentSource,
     FileSource,
     RunSource,

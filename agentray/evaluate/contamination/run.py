@@ -3,7 +3,7 @@
     agentray contamination --train runs/filter --train chats.jsonl --test env:database/test --test gsm8k.jsonl
 
 The test side is indexed here. Every part of a training source is read, cut into tokens and matched by one Ray
-task, and only what was found comes back. `agentray.data.contamination` says what counts as a match.
+task, and only what was found comes back. `agentray.data.contamination.spans` says what counts as a match.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Any
 from agentray import manifest
 from agentray.cluster import connected
 from agentray.config import ContaminationConfig
-from agentray.data.contamination import build_index
-from agentray.data.documents import FileSource, RunSource, Source, TaskName
-from agentray.data.examples import Examples, ExampleSet, check_text, read_examples
-from agentray.data.search import Found, Hit, Search, outermost
-from agentray.data.sources import check_names, parse_source
-from agentray.data.words import Tokenizer, WordTokenizer
+from agentray.data.contamination.documents import FileSource, RunSource, Source, TaskName
+from agentray.data.contamination.examples import Examples, ExampleSet, check_text, read_examples
+from agentray.data.contamination.search import Found, Hit, Search, outermost
+from agentray.data.contamination.sources import check_names, parse_source
+from agentray.data.contamination.spans import build_index
+from agentray.data.contamination.words import Tokenizer, WordTokenizer
 from agentray.errors import AgentrayError, DataError
-from agentray.evaluate.overlap import Match, Overlap, overlap
+from agentray.evaluate.contamination.overlap import Match, Overlap, overlap
 from agentray.types import Progress, silent
 
 TOGETHER = "all of these"
@@ -114,7 +114,7 @@ def run(config: ContaminationConfig, progress: Progress = silent) -> Contaminati
 def _tokenizer(model: str | None) -> Tokenizer:
     if model is None:
         return WordTokenizer()
-    from agentray.evaluate.subwords import SubwordTokenizer
+    from agentray.evaluate.contamination.subwords import SubwordTokenizer
 
     return SubwordTokenizer(model)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from agentray.data.contamination import Spans, covered
-from agentray.data.examples import ExampleSet
+from agentray.data.contamination.examples import ExampleSet
+from agentray.data.contamination.spans import Spans, covered
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from agentray.data.words import WordTokenizer
+from agentray.data.contamination.words import WordTokenizer
 
 WORDS = WordTokenizer()
 

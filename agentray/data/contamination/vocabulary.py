@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agentray.data.words import PADDING, Hashes, Positions, Tokens
+from agentray.data.contamination.words import PADDING, Hashes, Positions, Tokens
 
 Ids = npt.NDArray[np.int32]
 

@@ -1,0 +1,1 @@
+"""Finding text that training and test sets share, exactly and in bounded memory; numpy alone."""

@@ -1,0 +1,1 @@
+"""The contamination report: every training source against every test set, on Ray Data."""
