@@ -61,7 +61,7 @@ def point(config: QuickstartConfig, num_household: int, num_test: int) -> dict[s
             out=root / "after",
             num_tasks=num_test,
             policy=trained.model,
-            engine=EngineConfig(max_model_len=2048),
+            engine=EngineConfig(max_model_len=2048, kv_cache_gib=4),
         )
     )
     return {
