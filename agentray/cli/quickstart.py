@@ -43,7 +43,7 @@ from agentray.types import Progress
 
 _SERVED_NAME = "agentlm"
 _ENGINE = EngineConfig(max_model_len=2048, kv_cache_gib=2)
-"""Its cache holds all conversations of the test at once; with less their prompts are computed again and again."""
+"""Its cache holds all conversations of the test at once; with less, prompts are computed again and again."""
 _TEMPERATURE = 0.5
 """Of the base model's answers to general prompts; it is distilled at the same temperature."""
 _DATA = Path(os.environ.get("AGENTRAY_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -32,7 +32,8 @@ class EngineConfig(Settings):
     num_gpus: float = Field(0, ge=0)
     """GPUs per engine; 0 runs on CPU."""
     kv_cache_gib: float = Field(1.0, gt=0)
-    """Key-value cache on CPU, in GiB. A GPU engine sizes its own."""
+    """Key-value cache on CPU, in GiB; when the conversations in flight need more, their prompts are computed
+    again every turn. A GPU engine sizes its own."""
     start_timeout_s: float = Field(300, gt=0)
     """Longest wait for the engine to load."""
 
