@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
@@ -41,6 +42,7 @@ from agentray.config import (
 )
 from agentray.types import Progress
 
+_T = TypeVar("_T")
 _SERVED_NAME = "agentlm"
 _ENGINE = EngineConfig(max_model_len=2048, kv_cache_gib=2)
 """Its cache holds all conversations of the test at once; with less, prompts are computed again and again."""
@@ -113,6 +115,24 @@ def training(config: QuickstartConfig, data: Path, out: Path) -> TrainConfig:
         distillation_temperature=_TEMPERATURE,
         optimizer=OptimizerConfig(learning_rate=config.learning_rate, warmup_ratio=0.06),
     )
+
+
+class _Meanwhile(Generic[_T]):
+    """Work in a thread of its own, which does not outlive the program: stages can be resumed."""
+
+    def __init__(self, work: Callable[[], _T]) -> None:
+        self._future: Future[_T] = Future()
+        threading.Thread(target=self._run, args=(work,), daemon=True).start()
+
+    def _run(self, work: Callable[[], _T]) -> None:
+        try:
+            self._future.set_result(work())
+        except BaseException as problem:
+            self._future.set_exception(problem)
+
+    def result(self) -> _T:
+        """What came of it; waits, and raises what it raised."""
+        return self._future.result()
 
 
 class _Quickstart:
@@ -236,38 +256,33 @@ class _Quickstart:
             self._stage("evaluate tuned", partial(self._evaluate, url, "after"))
 
     def _evaluate(self, policy: str, when: str, progress: Progress) -> Mapping[str, Any]:
+        """Score a model on the test tasks, and meanwhile on the benchmark's records: the engine has room."""
         from agentray.evaluate.run import run
 
-        served = policy.startswith("http")
-        shared: dict[str, Any] = {
-            "policy": policy,
-            "model": _SERVED_NAME if served else None,
-            "engine": self._engine,
-        }
-        found = run(
-            EvaluateConfig(
-                envs=list(self._sizes),
-                out=self._out / when,
-                num_tasks=self._config.num_test,
-                env=self._settings,
-                **shared,
-            ),
-            progress,
-        )
-        counts = {env: score.mean for env, score in found.scores.items()}
+        settings = {"model": _SERVED_NAME} if policy.startswith("http") else {}
+        shared: dict[str, Any] = {"policy": policy, "engine": self._engine, **settings}
+        records = None
         if self._benchmark is not None:
-            records: EnvSettings = {"database": {"data": str(self._benchmark)}}
-            on_records = run(
-                EvaluateConfig(
-                    envs=["database"],
-                    out=self._out / f"agentbench-{when}",
-                    num_tasks=60,
-                    env=records,
-                    **shared,
-                ),
-                progress,
+            config = EvaluateConfig(
+                envs=["database"],
+                out=self._out / f"agentbench-{when}",
+                num_tasks=60,
+                num_workers=1,
+                env={"database": {"data": str(self._benchmark)}},
+                **shared,
             )
-            counts["agentbench_dev"] = on_records.scores["database"].extra["overall_cat_accuracy"]
+            records = _Meanwhile(partial(run, config))
+        config = EvaluateConfig(
+            envs=list(self._sizes),
+            out=self._out / when,
+            num_tasks=self._config.num_test,
+            env=self._settings,
+            **shared,
+        )
+        counts = {env: score.mean for env, score in run(config, progress).scores.items()}
+        if records is not None:
+            scores = records.result().scores
+            counts["agentbench_dev"] = scores["database"].extra["overall_cat_accuracy"]
         return counts
 
     def _report(self, more: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,21 @@ SMALL = {
     "num_steps": 4,
     "batch_size": 8,
     "num_test": 4,
-    "benchmark": "absent.jsonl",
 }
+RECORD = {
+    "description": "Which town has the museum?",
+    "label": ["Oslo"],
+    "table": {
+        "table_name": "museums",
+        "table_info": {
+            "columns": [{"name": "town", "type": "TEXT"}, {"name": "museum", "type": "TEXT"}],
+            "rows": [["Oslo", "yes"], ["Bergen", "no"]],
+        },
+    },
+    "type": ["other"],
+    "add_description": "",
+}
+"""A benchmark of one record, in AgentBench's form."""
 
 
 def agentray(*arguments):
@@ -27,7 +40,10 @@ def agentray(*arguments):
 @pytest.mark.timeout(600)
 def test_the_quickstart_reports_every_stage_and_leaves_a_model_to_serve(tmp_path):
     out = tmp_path / "run"
-    sets = [part for key, value in SMALL.items() for part in ("--set", f"quickstart.{key}={value}")]
+    benchmark = tmp_path / "records.jsonl"
+    benchmark.write_text(json.dumps(RECORD) + "\n")
+    sizes = {**SMALL, "benchmark": benchmark}
+    sets = [part for key, value in sizes.items() for part in ("--set", f"quickstart.{key}={value}")]
     done = agentray("quickstart", "--out", str(out), "--json", *sets)
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout)
@@ -46,6 +62,7 @@ def test_the_quickstart_reports_every_stage_and_leaves_a_model_to_serve(tmp_path
     assert set(report["scores"]) == {"database", "alfworld"}
     assert all(score["n"] == 4 for score in report["scores"].values())
     assert {"before_nll", "after_nll"} == set(report["general"])
+    assert report["agentbench_dev"]["n"] == 1
     assert report["peak_memory_bytes"] > 10**9
     assert report == json.loads((out / "report.json").read_text())
     assert "<html" in (out / "report.html").read_text()
