@@ -103,7 +103,7 @@ class FileSource:
         if self.path.suffix == ".json":
             found: Iterator[Any] = records(self.path)
         else:
-            found = map(self._parse, _lines(self.path, part))
+            found = map(self.parse, _lines(self.path, part))
         for number, record in enumerate(found):
             if record is None:
                 yield Document("", number, left_out="empty")
@@ -114,7 +114,12 @@ class FileSource:
     def _json(self) -> bool:
         return self.path.suffix != ".txt"
 
-    def _parse(self, line: bytes) -> Any:
+    def parse(self, line: bytes) -> Any:
+        """The record of a line; None when it is blank.
+
+        Raises:
+            DataError: It is no JSON.
+        """
         try:
             text = line.decode("utf-8").strip()
             return (json.loads(text) if self._json else text) if text else None
@@ -154,10 +159,15 @@ class RunSource:
     def documents(self, part: Part, side: Side) -> Iterator[Document]:
         """The trajectories of a shard: all that was said, or the first observation.
 
+        Shards that the run has set aside as unreadable are left out, one document each, with the first part.
+
         Raises:
             DataError: The shard cannot be read.
         """
-        for number, row in enumerate(self._rows(part)):
+        lost = sorted(self.path.glob("*.corrupt")) if part[0] == 0 else []
+        for number, shard in enumerate(lost):
+            yield Document("", number, shard.name, left_out="unreadable_shard")
+        for number, row in enumerate(self._rows(part), len(lost)):
             said = [each["content"] for each in row["prompt"]]
             task = TaskName(row["env"], row["task_id"], row["fingerprint"])
             if side == "test":
@@ -223,7 +233,7 @@ def first_record(path: Path) -> Any:
     if path.suffix == ".json":
         return next(records(path), None)
     source = FileSource("", path)
-    return next((source._parse(line) for line in _lines(path, (0, _ALL)) if line.strip()), None)
+    return next((source.parse(line) for line in _lines(path, (0, _ALL)) if line.strip()), None)
 
 
 def fields_text(record: Any, fields: tuple[str, ...]) -> str | None:

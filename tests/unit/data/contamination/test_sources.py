@@ -128,6 +128,15 @@ def test_a_broken_shard_is_named(tmp_path):
         read(tmp_path)
 
 
+def test_a_shard_that_was_set_aside_is_counted_and_not_passed_over(tmp_path):
+    write_shard(tmp_path / "shard-000000.parquet", [trajectory(0), trajectory(1)])
+    (tmp_path / "shard-000001.parquet.corrupt").write_bytes(b"x")
+    found = read(tmp_path)
+    assert [each.left_out for each in found] == ["unreadable_shard", None, None]
+    assert found[0].id == "shard-000001.parquet.corrupt"
+    assert [each.number for each in found] == [0, 1, 2]
+
+
 def test_an_environment_gives_its_first_tasks():
     documents = read("env:count/test")
     assert [each.id for each in documents] == ["test/0", "test/1", "test/2"]
