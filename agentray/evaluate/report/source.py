@@ -18,9 +18,9 @@ from agentray import manifest
 from agentray.env import Environment, Finding
 from agentray.errors import DataError, UsageError
 from agentray.evaluate.diagnosis import MACHINERY, error_types, types_of
-from agentray.evaluate.measured import SUITE
-from agentray.evaluate.overall import GROUPS, load
-from agentray.evaluate.standing import stand
+from agentray.evaluate.overall.baselines import GROUPS, load
+from agentray.evaluate.overall.scores import SUITE
+from agentray.evaluate.overall.standing import stand
 from agentray.evaluate.stored import read
 from agentray.types import Trajectory
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from agentray.errors import DataError, UsageError
-from agentray.evaluate.overall import GROUPS, load, overall, parse, published
+from agentray.evaluate.overall.baselines import GROUPS, load, overall, parse, published
 
 MODELS = (
     "Llama-2-7B-chat",
@@ -32,7 +32,7 @@ MEANS = {
 
 
 def document():
-    text = files("agentray.evaluate").joinpath("baselines.toml").read_text(encoding="utf-8")
+    text = files("agentray.evaluate.overall").joinpath("baselines.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 

@@ -9,8 +9,8 @@ from fakes import stored_run, trajectory
 from agentray import manifest
 from agentray.data.store import write_shard
 from agentray.errors import DataError, UsageError
-from agentray.evaluate.overall import load
-from agentray.evaluate.standing import stand
+from agentray.evaluate.overall.baselines import load
+from agentray.evaluate.overall.standing import stand
 
 GENERAL = {"mmlu": 32.08, "humaneval": 17.82, "gsm8k": 26.41, "mtbench": 3.669}
 """Half of the baselines' means."""

@@ -8,8 +8,8 @@ from machine import needs_sandbox
 
 from agentray.config import SuiteConfig, load
 from agentray.errors import PolicyError, UsageError
-from agentray.evaluate import measured
-from agentray.evaluate.overall import load as load_baselines
+from agentray.evaluate.overall.baselines import load as load_baselines
+from agentray.evaluate.overall.scores import read
 from agentray.evaluate.suites import run as stage
 from agentray.evaluate.suites.functions import function_records
 from agentray.evaluate.suites.gsm8k import Gsm8k
@@ -102,7 +102,7 @@ def test_the_overall_reads_what_the_suite_writes(tmp_path):
     assert set(baselines.group("general")) < set(stage.SUITES["general"])
     with served(knows) as (url, _):
         stage.run(settings(url, tmp_path, tasks=["gsm8k", "mtbench"], num_tasks=2))
-    scores = measured.read([tmp_path], baselines).policies[url]
+    scores = read([tmp_path], baselines).policies[url]
     assert list(scores) == ["gsm8k"] and scores["gsm8k"].score == 100.0 and scores["gsm8k"].stand_in
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentray.errors import DataError
-from agentray.evaluate.measured import TaskScore, read
-from agentray.evaluate.overall import GROUPS, TITLES, Baselines, Group, Overall, overall
+from agentray.evaluate.overall.baselines import GROUPS, TITLES, Baselines, Group, Overall, overall
+from agentray.evaluate.overall.scores import TaskScore, read
 
 
 @dataclass(frozen=True, slots=True)

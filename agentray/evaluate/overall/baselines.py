@@ -169,7 +169,7 @@ def _cells(baselines: Baselines, model: str) -> dict[Group, dict[str, float]]:
 @cache
 def load() -> Baselines:
     """The baselines that agentray comes with."""
-    text = files("agentray.evaluate").joinpath("baselines.toml").read_text(encoding="utf-8")
+    text = files("agentray.evaluate.overall").joinpath("baselines.toml").read_text(encoding="utf-8")
     return parse(tomllib.loads(text))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from agentray.env import Environment, build, resolve
 from agentray.errors import DataError, UsageError, closest
 from agentray.evaluate import stored
-from agentray.evaluate.overall import Baselines, BaselineTask
+from agentray.evaluate.overall.baselines import Baselines, BaselineTask
 from agentray.evaluate.run import score
 from agentray.evaluate.stored import StoredRun
 from agentray.types import Trajectory
