@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agentray.data.journal import Assembler, read_lines
-from agentray.data.store import consistent, gives_way, owner, segments, shards
+from agentray.data.store import consistent, gives_way, owner, run_files
 from agentray.errors import UsageError
 
 PLAN = "plan.json"
@@ -176,7 +176,7 @@ def _read(directory: Path) -> tuple[dict[str, dict[str, Any]], Assembler, list[s
             if gives_way(rows.get(row["key"], {}).get("status")):
                 rows[row["key"]] = {name: row[name] for name in _COLUMNS}
 
-    finished, journal = shards(directory), segments(directory)
+    finished, journal = run_files(directory)
     for shard in finished:
         try:
             learn(pq.read_table(shard, columns=_COLUMNS).to_pylist())

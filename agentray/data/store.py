@@ -225,7 +225,7 @@ def _read_run(directory: Path) -> Contents:
         )
     found: dict[str, Trajectory] = {}
     set_aside = [f"{path.name}: set aside by an earlier run" for path in sorted(directory.glob("*.corrupt"))]
-    finished, journal = shards(directory), segments(directory)
+    finished, journal = run_files(directory)
     if not finished and not journal and not set_aside:
         raise UsageError(
             f"{str(directory)!r} holds no trajectories",
@@ -271,6 +271,15 @@ def consistent(read: Callable[[], _T]) -> _T:
         except FileNotFoundError:  # a segment has become a shard since it was listed
             continue
     return read()
+
+
+def run_files(directory: Path) -> tuple[list[Path], list[Path]]:
+    """Shards and journal segments of a run; none is missed while a live writer makes shards of segments.
+
+    Segments are looked for first: one that becomes a shard meanwhile is listed twice, not left out.
+    """
+    journal = segments(directory)
+    return shards(directory), journal
 
 
 def shards(directory: Path) -> list[Path]:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from agentray.data.formats import conversation_of, records
 from agentray.data.records import to_row
-from agentray.data.store import read_run, segments, shards
+from agentray.data.store import read_run, run_files, shards
 from agentray.env import build
 from agentray.errors import DataError
 from agentray.types import EnvSpec, Message, Split
@@ -152,9 +152,8 @@ class RunSource:
 
     def parts(self) -> list[Part]:
         """One per shard; a run that is still being written is one part."""
-        if segments(self.path):
-            return [(0, _ALL)]
-        return [(number, number + 1) for number in range(len(shards(self.path)))]
+        finished, journal = run_files(self.path)
+        return [(0, _ALL)] if journal else [(number, number + 1) for number in range(len(finished))]
 
     def documents(self, part: Part, side: Side) -> Iterator[Document]:
         """The trajectories of a shard: all that was said, or the first observation.
@@ -180,7 +179,7 @@ class RunSource:
                 yield Document("\n".join(said[:-1] if row["turns"] else said), number, row["key"], task)
 
     def _rows(self, part: Part) -> Iterator[dict[str, Any]]:
-        if segments(self.path):
+        if part == (0, _ALL):
             yield from map(to_row, read_run(self.path).trajectories)
             return
         for shard in shards(self.path)[slice(*part)]:

@@ -19,7 +19,7 @@ from agentray.data.contamination.documents import (
     fields_text,
     first_record,
 )
-from agentray.data.store import segments, shards
+from agentray.data.store import run_files
 from agentray.env import resolve
 from agentray.errors import DataError, UsageError, closest
 from agentray.types import SPLITS, Split
@@ -99,7 +99,7 @@ def _environment(
 
 
 def _run(name: str | None, path: Path) -> RunSource:
-    if not shards(path) and not segments(path):
+    if not any(run_files(path)):
         raise UsageError(
             f"{str(path)!r} holds no trajectories",
             "it has no shard and no journal",

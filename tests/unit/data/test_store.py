@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from fakes import trajectory
 
+import agentray.data.store
 from agentray.data.journal import begun, ended, entries, turned
 from agentray.data.store import RunStore, read_run
 from agentray.errors import ResourceError, UsageError
@@ -43,6 +44,21 @@ def test_what_is_read_is_what_was_written(tmp_path):
             store.commit(entries(each))
         assert sorted(read_run(tmp_path).trajectories, key=lambda each: each.seed) == written
     assert sorted(read_run(tmp_path).trajectories, key=lambda each: each.seed) == written
+
+
+def test_a_reader_misses_nothing_of_a_segment_that_becomes_a_shard_while_it_looks(tmp_path, monkeypatch):
+    store = RunStore(tmp_path, segment_rows=100)
+    store_some(store, *range(3))
+    looks_for_shards = agentray.data.store.shards
+
+    def seal_once_they_were_listed(directory):
+        listed = looks_for_shards(directory)
+        monkeypatch.undo()
+        store.close()
+        return listed
+
+    monkeypatch.setattr(agentray.data.store, "shards", seal_once_they_were_listed)
+    assert len(keys(tmp_path)) == 3
 
 
 def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path):
