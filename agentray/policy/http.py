@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import aiohttp
 
 from agentray.encoding import decode, encode
 from agentray.errors import CONTEXT_LIMIT, OverloadedError, PolicyError, UnavailableError, closest
+from agentray.policy.backoff import pause_s
 from agentray.types import Message, Reply, Sampling, Usage
 
 API_KEY_VARIABLE = "AGENTRAY_API_KEY"
@@ -74,16 +74,16 @@ class HttpPolicy:
         Raises:
             PolicyError: It does not, or keeps failing.
         """
-        for attempt in range(_RETRIES + 1):
+        for tries in range(1, _RETRIES + 2):
             try:
                 await self._connect()
                 return
             except UnavailableError as error:
                 failure = error
-            if attempt < _RETRIES:
-                pause = min(8.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.5)
-                _log.warning("%s: %s; retry %d in %.1f s", failure.what, failure.why, attempt + 1, pause)
-                await asyncio.sleep(pause)
+            if tries <= _RETRIES:
+                seconds = pause_s(tries)
+                _log.warning("%s: %s; retry %d in %.1f s", failure.what, failure.why, tries, seconds)
+                await asyncio.sleep(seconds)
         if isinstance(failure, _GarbageError):
             raise _no_api(self._base_url, failure.why) from failure
         raise _SilentError(

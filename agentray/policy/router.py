@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,13 +17,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from agentray.errors import OverloadedError, PolicyError, UnavailableError
+from agentray.policy.backoff import pause_s
 from agentray.policy.base import Policy
 from agentray.policy.limiter import Limiter
 from agentray.types import Message, Reply, Sampling
 
 _RETRIES = 6
-_FIRST_PAUSE_S = 0.25
-_LONGEST_PAUSE_S = 8.0
 _BREAK_AFTER = 8
 """Failures in a row after which an endpoint rests, if they are as many as its requests in flight: with many,
 failures arrive in bursts before replies that take their time."""
@@ -315,8 +313,8 @@ def _prompt_key(messages: Sequence[Message]) -> bytes:
 
 
 async def _pause(name: str, tries: int, failure: UnavailableError) -> None:
-    """Wait before the next try: longer each time, and not in step with other requests."""
-    seconds = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (tries - 1)) * random.uniform(0.5, 1.5)
+    """Wait before the next try."""
+    seconds = pause_s(tries)
     _log.info("%s: %s: %s; try %d in %.1f s", name, failure.what, failure.why, tries + 1, seconds)
     await asyncio.sleep(seconds)
 

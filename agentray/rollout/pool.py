@@ -157,7 +157,9 @@ async def open_pool(
     sampling: Sampling,
     limits: Limits,
     chaos: Chaos,
-    size: tuple[int, float],
+    *,
+    num_workers: int,
+    start_timeout_s: float,
 ) -> AsyncIterator[list[ActorWorker]]:
     """Workers inside the block, gone after it.
 
@@ -167,9 +169,9 @@ async def open_pool(
         sampling: How replies are drawn.
         limits: Of each worker.
         chaos: Faults to inject.
-        size: Number of workers, and the longest wait for one, in seconds.
+        num_workers: How many.
+        start_timeout_s: Longest wait for one.
     """
-    num_workers, start_timeout_s = size
     engines = _engines(policy, limits.in_flight * num_workers) if policy.scope == "actor" else []
     endpoints: dict[str, Policy] = {f"engine {i}": EngineEndpoint(each) for i, each in enumerate(engines)}
     actor = ray.remote(RolloutWorker).options(

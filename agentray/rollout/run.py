@@ -206,8 +206,16 @@ async def _workers(
 
     num_workers = config.num_workers or default_num_workers()
     limits = replace(limits, in_flight=-(-config.in_flight // num_workers))
-    size = (num_workers, config.engine.start_timeout_s)
-    async with open_pool(specs, policy, sampling, limits, chaos, size) as workers:
+    pool = open_pool(
+        specs,
+        policy,
+        sampling,
+        limits,
+        chaos,
+        num_workers=num_workers,
+        start_timeout_s=config.engine.start_timeout_s,
+    )
+    async with pool as workers:
         yield workers
 
 

@@ -86,7 +86,7 @@ def completion(message, reason="stop", **fields):
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(http.random, "uniform", lambda low, high: 0.0)
+    monkeypatch.setattr(http, "pause_s", lambda failures: 0.0)
     monkeypatch.delenv(http.API_KEY_VARIABLE, raising=False)
 
 

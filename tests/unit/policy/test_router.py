@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from agentray.errors import OverloadedError, PolicyError, UnavailableError
+from agentray.policy import backoff
 from agentray.policy import router as module
 from agentray.policy.router import EndpointStats, Router
 from agentray.types import Message, Reply, Sampling
@@ -67,7 +68,7 @@ async def settle(turns=20):
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(module.random, "uniform", lambda low, high: 0.0)
+    monkeypatch.setattr(module, "pause_s", lambda failures: 0.0)
 
 
 def test_a_refusal_for_now_is_retried_and_counted():
@@ -77,20 +78,23 @@ def test_a_refusal_for_now_is_retried_and_counted():
     assert pickle.loads(pickle.dumps(policy.stats())) == policy.stats()
 
 
-def test_pauses_grow_and_end(monkeypatch):
-    pauses = []
+def test_pauses_grow_to_a_limit_and_differ(monkeypatch):
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    assert [backoff.pause_s(failures) / 1.5 for failures in range(1, 8)] == [0.25, 0.5, 1, 2, 4, 8, 8]
+    monkeypatch.undo()
+    assert len({backoff.pause_s(1) for _ in range(20)}) > 1
 
-    async def pause(name, tries, failure):
-        pauses.append(min(module._LONGEST_PAUSE_S, module._FIRST_PAUSE_S * 2 ** (tries - 1)))
 
-    monkeypatch.setattr(module, "_pause", pause)
+def test_tries_end(monkeypatch):
+    failures = []
+    monkeypatch.setattr(module, "pause_s", lambda number: failures.append(number) or 0.0)
     endpoint = Endpoint(*[DOWN] * 20)
     with pytest.raises(UnavailableError, match="b does not answer") as caught:
         asyncio.run(routed({"b": endpoint}).act(talk(), GREEDY))
     assert "7 tries" in caught.value.why and "down: status 502" in caught.value.why
     assert caught.value.__cause__ is DOWN
     assert len(endpoint.seen) == 7
-    assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
+    assert failures == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_refusal_for_good_is_not_retried():

@@ -101,8 +101,9 @@ def assert_all_won(tmp_path, number=40):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    for pause in ("_FIRST_PAUSE_S", "_FIRST_REST_S", "_LONGEST_REST_S"):
-        monkeypatch.setattr(router, pause, 0.001)
+    monkeypatch.setattr(router, "pause_s", lambda failures: 0.001)
+    for rest in ("_FIRST_REST_S", "_LONGEST_REST_S"):
+        monkeypatch.setattr(router, rest, 0.001)
     monkeypatch.setattr(dispatch, "_STORE_PAUSES_S", (0.001,) * 3)
     monkeypatch.setattr("agentray.rollout.worker.HEARTBEAT_S", 0.02)
 
