@@ -2,13 +2,16 @@
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,8 +31,12 @@ def free_port():
 
 @pytest.fixture
 def head(tmp_path_factory):
-    """A Ray head with a dashboard on loopback; yields its address and environment."""
+    """A Ray head with a dashboard on loopback; yields its address and environment.
+
+    It keeps what it writes to itself: the default directory would name it to every later Ray of this machine.
+    """
     port = free_port()
+    folder = tempfile.mkdtemp(prefix="ray-")  # not pytest's: the paths of its sockets must be short
     environment = {
         **{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
         "RAY_AUTH_MODE": "token",
@@ -38,6 +45,7 @@ def head(tmp_path_factory):
     }
     command = [RAY, "start", "--head", "--block", "--num-cpus=4", f"--port={free_port()}"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={port}", "--node-ip-address=127.0.0.1"]
+    command.append(f"--temp-dir={folder}")
     # Another Ray on this machine holds the agents' default ports.
     command += [f"--dashboard-agent-{kind}-port={free_port()}" for kind in ("listen", "grpc")]
     command += [f"--{kind}-port={free_port()}" for kind in ("metrics-export", "ray-client-server")]
@@ -48,13 +56,14 @@ def head(tmp_path_factory):
         wait_for(address, process)
         yield address, environment
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
             process.wait(30)
-        except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+        process.wait(10)
         log.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_for(address, process):
