@@ -8,6 +8,7 @@ Training, and every trial of a sweep over η, reads the same corpus.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import Counter
@@ -192,6 +193,17 @@ def read_corpus(directory: Path) -> Corpus:
         eta=document["eta"],
         seed=document["seed"],
     )
+
+
+def corpus_digest(directory: Path) -> str:
+    """Identity of a corpus: equal for equal samples and proportions. 16 hex digits.
+
+    Raises:
+        UsageError: The directory is not the finished output of `agentray mix`.
+    """
+    manifest.read(directory)
+    parts = [manifest.digest(directory / name) for name in (_CORPUS, _MIXTURE)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
 def _read_agent(directories: Sequence[Path]) -> dict[str, tuple[list[Conversation], Mapping[str, int]]]:

@@ -64,7 +64,6 @@ class _Training:
         self._config, self._base, self._corpus, self._engine = config, base, corpus, engine
         context = ray.train.get_context()
         self._rank, self._world = context.get_world_rank(), context.get_world_size()
-        self._report = ray.train.report
         self._stream: Stream = corpus.stream(config.eta)
         self._metrics = Path(config.out) / METRICS
 
@@ -85,8 +84,8 @@ class _Training:
                 self._interpolate()
                 metrics["validation_after"] = self._validate()
             self._log(metrics)
-            every = self._config.checkpoint_every
-            self._save_and_report(metrics, step, checkpoint=bool(every) and step % (every or 1) == 0)
+            if self._config.checkpoint_every and step % self._config.checkpoint_every == 0:
+                self._save(step)
         self._export()
 
     def _interpolate(self) -> None:
@@ -203,16 +202,14 @@ class _Training:
             kept = [each for each in read_metrics(self._metrics) if each["step"] <= step]
             self._metrics.write_text("".join(json.dumps(each) + "\n" for each in kept), encoding="utf-8")
 
-    def _save_and_report(self, metrics: dict[str, Any], step: int, *, checkpoint: bool) -> None:
+    def _save(self, step: int) -> None:
+        """Hand Ray Train a checkpoint. Not every step is reported: the controller takes a report in 2 s."""
         import ray.train
 
-        if not checkpoint:
-            self._report({"step": step, "loss": metrics["loss"]})
-            return
         with tempfile.TemporaryDirectory(dir=self._config.out) as directory:
             self._engine.save(Path(directory), step, write=self._rank == 0)
             mine = ray.train.Checkpoint.from_directory(directory) if self._rank == 0 else None
-            self._report({"step": step, "loss": metrics["loss"]}, checkpoint=mine)
+            ray.train.report({"step": step}, checkpoint=mine)
 
     def _restore(self) -> int:
         """Continue from Ray Train's last checkpoint; returns the steps it had done."""
@@ -243,8 +240,10 @@ class _Training:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Logged steps, oldest first; a line cut short by a crash is skipped."""
-    found = []
+    """Logged steps, oldest first, none before the first; a line cut short by a crash is skipped."""
+    found: list[dict[str, Any]] = []
+    if not path.exists():
+        return found
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             found.append(json.loads(line))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedModel
+from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
 from agentray.data.packing import Row, Segment
@@ -121,24 +121,33 @@ def load(model: str, dtype: torch.dtype) -> PreTrainedModel:
     return loaded
 
 
-def freeze(model: PreTrainedModel, count: int) -> None:
-    """Keep the lowest `count` decoder layers, and the embeddings, as they are.
+def check_frozen(model: str, count: int) -> None:
+    """Refuse to train nothing.
 
-    The backward pass ends above them, so a step costs less.
+    Args:
+        model: A model directory or id.
+        count: Lowest decoder layers that are kept as they are.
 
     Raises:
         UsageError: The model has no more layers than that.
     """
-    if count == 0:
-        return
-    layers = model.get_decoder().layers
-    if count >= len(layers):
+    layers = AutoConfig.from_pretrained(model).get_text_config().num_hidden_layers
+    if count >= layers:
         raise UsageError(
             f"train.frozen_layers is {count}",
-            f"the model has {len(layers)} layers, so nothing would be trained",
-            f"--set train.frozen_layers={len(layers) // 3}",
+            f"the model has {layers} layers, so nothing would be trained",
+            f"--set train.frozen_layers={layers // 3}",
         )
-    for module in [model.get_input_embeddings(), *layers[:count]]:
+
+
+def freeze(model: PreTrainedModel, count: int) -> None:
+    """Keep the lowest `count` decoder layers, and the embeddings, as they are.
+
+    The backward pass ends above them, so a step costs less.
+    """
+    if count == 0:
+        return
+    for module in [model.get_input_embeddings(), *model.get_decoder().layers[:count]]:
         module.requires_grad_(False)
 
 

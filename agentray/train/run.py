@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from agentray import manifest
@@ -23,10 +24,12 @@ from agentray.config import TrainConfig
 from agentray.data.mixture import Stream
 from agentray.errors import AgentrayError, MissingDependencyError, ResourceError, UsageError
 from agentray.models import resolve_model
-from agentray.train.corpus import load_tokenizer, read_corpus
+from agentray.train.corpus import corpus_digest, load_tokenizer, read_corpus
 from agentray.train.loop import METRICS, read_metrics, train_loop
+from agentray.train.model import check_frozen
 from agentray.types import Progress, silent
 
+_SETTINGS = "settings.json"
 CARD = "agentray.json"
 """File in a model directory that says what the model was made of; the served endpoint shows it."""
 
@@ -57,19 +60,21 @@ def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
     """Fine-tune a model on a mixture.
 
     Raises:
-        UsageError: The data, model or proportions are wrong.
+        UsageError: The data, model or proportions are wrong, or `out` holds another run.
         MissingDependencyError: torch, DeepSpeed or Ray Train is not installed.
         ResourceError: The cluster cannot hold the workers.
     """
     started = time.monotonic()
+    identity = _identity(config)
     if manifest.is_complete(config.out):
-        return _finished(config)
+        return _finished(config, identity)
     corpus = read_corpus(config.data)
     stream = corpus.stream(config.eta)
     model = resolve_model(config.model)
     tokenizer = load_tokenizer(config.model)
+    check_frozen(model, config.frozen_layers)
     config.out.mkdir(parents=True, exist_ok=True)
-    _check_identity(config)
+    _check_identity(config.out, identity)
     with connected(), _watched(config, progress):
         _fit(config, model)
     tokenizer.save_pretrained(config.out / "model")
@@ -97,12 +102,13 @@ def _fit(config: TrainConfig, model: str) -> None:
         if importlib.util.find_spec("deepspeed") is None:  # importing it here would print to stdout
             raise ImportError("no module named 'deepspeed'")
         from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
-        from ray.train.torch import TorchTrainer
+
+        from agentray.train.trainer import Trainer
     except ImportError as error:
         raise MissingDependencyError(
             "training needs torch, DeepSpeed and Ray Train", str(error), 'pip install "agentray[train]"'
         ) from error
-    trainer = TorchTrainer(
+    trainer = Trainer(
         train_loop,
         train_loop_config={
             "config": absolute(config).model_dump(mode="json"),
@@ -155,7 +161,7 @@ def _watched(config: TrainConfig, progress: Progress) -> Iterator[None]:
 
     def watch() -> None:
         while not stop.wait(0.5):
-            steps = read_metrics(path) if path.exists() else []
+            steps = read_metrics(path)
             if steps:
                 last = steps[-1]
                 shown = {"loss": round(last["loss"], 4), "tokens_per_s": last["tokens_per_s"]}
@@ -193,24 +199,34 @@ def _summary(config: TrainConfig, wall_s: float) -> TrainSummary:
     )
 
 
-def _finished(config: TrainConfig) -> TrainSummary:
+def _finished(config: TrainConfig, identity: Mapping[str, Any]) -> TrainSummary:
     """Summary of a run that is complete already."""
-    _check_identity(config)
-    counts = manifest.read(config.out).counts
-    return TrainSummary(**{key: counts[key] for key in TrainSummary.__dataclass_fields__})
+    found = manifest.read(config.out)
+    if found.stage != "train":
+        raise UsageError(
+            f"{str(config.out)!r} holds the output of another stage", found.stage, "give another --out"
+        )
+    _check_identity(config.out, identity)
+    return TrainSummary(**{key: found.counts[key] for key in TrainSummary.__dataclass_fields__})
 
 
-def _check_identity(config: TrainConfig) -> None:
-    """Refuse to continue a run of other settings."""
-    path = config.out / "settings.json"
-    now: dict[str, Any] = json.loads(config.model_dump_json(exclude={"out", "max_failures", "num_workers"}))
-    if path.exists():
+def _identity(config: TrainConfig) -> dict[str, Any]:
+    """What decides the trained weights; of the mixture it is the content, wherever it lies."""
+    settings = config.model_dump_json(exclude={"out", "data", "max_failures", "num_workers"})
+    return {**json.loads(settings), "mixture": corpus_digest(config.data)}
+
+
+def _check_identity(out: Path, identity: Mapping[str, Any]) -> None:
+    """Refuse to continue a run of other settings; one that made no step yet may begin with these."""
+    path = out / _SETTINGS
+    begun = (out / METRICS).exists() or manifest.is_complete(out)
+    if begun and path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        different = [key for key in now if before.get(key) != now[key]]
+        different = [key for key in identity if before.get(key) != identity[key]]
         if different:
-            changes = ", ".join(f"{key}: {before.get(key)!r} there, {now[key]!r} here" for key in different)
-            raise UsageError(f"{str(config.out)!r} holds another run", changes, "give another --out")
-    manifest.write_json(path, now)
+            changes = (f"{key}: {before.get(key)!r} there, {identity[key]!r} here" for key in different)
+            raise UsageError(f"{str(out)!r} holds another run", ", ".join(changes), "give another --out")
+    manifest.write_json(path, identity)
 
 
 def _probabilities(stream: Stream) -> dict[str, float]:

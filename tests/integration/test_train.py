@@ -1,6 +1,7 @@
 """The mix and train stages on a real local Ray with DeepSpeed, on a tiny model."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from agentray.config import (
     TrainConfig,
 )
 from agentray.data.filtering import run as filter_run
-from agentray.errors import UsageError
+from agentray.errors import ResourceError, UsageError
 from agentray.rollout.run import run as rollout
 from agentray.train import loop
 from agentray.train.corpus import read_corpus
@@ -100,6 +101,32 @@ def test_a_finished_run_is_not_made_again(reference, corpus, tiny_model):
     assert run(corpus, tiny_model, out) == summary
     with pytest.raises(UsageError, match="holds another run"):
         run(corpus, tiny_model, out, num_steps=7)
+
+
+def test_a_run_belongs_to_a_mixture_wherever_that_lies(reference, corpus, tiny_model, tmp_path):
+    summary, out = reference
+    moved = shutil.copytree(corpus, tmp_path / "moved")
+    assert run(moved, tiny_model, out) == summary
+    mixture = json.loads((moved / "mixture.json").read_text())
+    (moved / "mixture.json").write_text(json.dumps({**mixture, "eta": 0.25}))
+    with pytest.raises(UsageError, match="holds another run") as caught:
+        run(moved, tiny_model, out)
+    assert "mixture" in caught.value.why
+
+
+def test_a_run_that_made_no_step_may_begin_with_other_settings(corpus, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setattr("agentray.train.run._fit", lambda config, model: None)
+    for num_steps in (7, 8):
+        with pytest.raises(ResourceError, match="before its last step"):
+            run(corpus, tiny_model, tmp_path, num_steps=num_steps)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    with pytest.raises(UsageError, match="num_steps: 8 there, 9 here"):
+        run(corpus, tiny_model, tmp_path, num_steps=9)
+
+
+def test_the_output_of_another_stage_is_no_run(corpus, tiny_model):
+    with pytest.raises(UsageError, match="another stage"):
+        run(corpus, tiny_model, corpus)
 
 
 def test_two_workers_take_the_same_steps_as_one(reference, corpus, tiny_model, tmp_path):

@@ -3,7 +3,7 @@ from tiny import CONFIGS, build, conversations
 
 from agentray.data.packing import pack
 from agentray.errors import UsageError
-from agentray.train.model import freeze, token_losses
+from agentray.train.model import check_frozen, freeze, token_losses
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
@@ -24,6 +24,8 @@ def test_frozen_layers_get_no_gradient_and_the_rest_the_same_one(config):
             assert (parameter.grad - gradients[name].grad).abs().max() < 1e-5
 
 
-def test_freezing_every_layer_is_refused():
-    with pytest.raises(UsageError, match="frozen_layers"):
-        freeze(build(CONFIGS[0]), 2)
+def test_freezing_every_layer_is_refused(tmp_path):
+    CONFIGS[0].save_pretrained(tmp_path)
+    check_frozen(str(tmp_path), 1)
+    with pytest.raises(UsageError, match="frozen_layers is 2"):
+        check_frozen(str(tmp_path), 2)
