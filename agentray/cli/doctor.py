@@ -9,7 +9,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from agentray import sandbox
+from agentray.cluster import listens
 from agentray.env import registry
 from agentray.models import KNOWN, cache_directory
 from agentray.sandbox.backends import INSTALL, NAMES, problem
@@ -153,7 +153,7 @@ def _cluster() -> Check:
     """Ours is a local one of its own, unless `RAY_ADDRESS` names another, which must then answer."""
     address = os.environ.get("RAY_ADDRESS", "")
     if address not in ("", "auto", "local"):
-        answers = _listens(address)
+        answers = listens(address)
         return Check(
             "ray",
             answers,
@@ -161,7 +161,7 @@ def _cluster() -> Check:
             "unset RAY_ADDRESS, or start that cluster",
         )
     running = _CLUSTER_FILE.read_text(encoding="utf-8").strip() if _CLUSTER_FILE.is_file() else ""
-    if running and _listens(running):
+    if running and listens(running):
         return Check("ray", True, f"a cluster runs at {running}; to use it: export RAY_ADDRESS={running}")
     return Check("ray", True, "a local one is started when needed")
 
@@ -171,15 +171,6 @@ def _sandbox() -> Check:
     names = sandbox.available()
     detail = ", ".join(names) or "; ".join(map(problem, NAMES))
     return Check("sandbox", bool(names), detail, INSTALL)
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=3):
-            return True
-    except (OSError, ValueError):
-        return False
 
 
 def _existing(path: Path) -> Path:

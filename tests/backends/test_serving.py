@@ -15,6 +15,7 @@ from typing import Any
 import openai
 import pytest
 import ray
+from ports import free_port
 
 from agentray.cluster import cause
 from agentray.config import EngineConfig, ServeConfig
@@ -36,12 +37,6 @@ ORIGIN = {"base_model": "smollm2-135m", "checkpoint": "step-200", "eta": 0.2, "d
 ENGINE = EngineConfig(max_model_len=512, max_num_seqs=32, kv_cache_gib=0.5, start_timeout_s=240)
 QUESTION = "What is the capital of France?"
 ANSWER = "The capital of France is Paris."
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,18 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from agentray.data.store import read_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 JOBS = Path(__file__).parents[2] / "jobs"
 RAY = Path(sys.executable).parent / "ray"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
