@@ -11,7 +11,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,27 +75,60 @@ def read(directory: Path) -> Manifest:
             f"it has no {NAME}",
             "run the stage that writes it to its end",
         ) from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"cannot read {str(path)!r}", f"not a manifest: {error!r}", "run that stage again"
         ) from error
 
 
-def start_over(directory: Path) -> None:
-    """Empty an output directory of ours, or make a new one.
+def start_over(directory: Path, stage: str, inputs: Iterable[Path]) -> None:
+    """Empty the output directory of an earlier run of a stage, or make a new one.
 
     Raises:
-        UsageError: It holds files and no manifest, so a stage may not have written them.
+        UsageError: As `check_output` does; nothing is deleted then.
     """
+    check_output(directory, stage, inputs)
+    directory = directory.resolve()
     if directory.exists():
-        if any(directory.iterdir()) and not is_complete(directory):
-            raise UsageError(
-                f"{str(directory)!r} is not empty",
-                f"it has no {NAME}, so its files may be yours",
-                "give another --out, or remove the directory",
-            )
         shutil.rmtree(directory)
     directory.mkdir(parents=True)
+
+
+def check_output(directory: Path, stage: str, inputs: Iterable[Path]) -> None:
+    """Check that a stage may write to a directory, which is emptied first.
+
+    Args:
+        directory: Where it is to write.
+        stage: Its name, as in its manifest.
+        inputs: Files and directories that it reads.
+
+    Raises:
+        UsageError: The directory is, holds or lies within an input, is a file, or holds files that are not
+            the finished output of this stage.
+    """
+    what, fix = f"cannot write to {str(directory)!r}", "give another --out"
+    place = directory.resolve()
+    for each in inputs:
+        source = each.resolve()
+        if place == source or place in source.parents or source in place.parents:
+            raise UsageError(what, f"it overlaps {str(each)!r}, which is read, and it is emptied first", fix)
+    if not place.exists():
+        return
+    if not place.is_dir():
+        raise UsageError(what, "it is a file", fix)
+    fix += ", or remove the directory"
+    if not is_complete(place):
+        if any(place.iterdir()):
+            raise UsageError(
+                f"{str(directory)!r} is not empty", f"it has no {NAME}, so its files may be yours", fix
+            )
+        return
+    try:
+        writer = read(place).stage
+    except DataError as error:
+        raise UsageError(what, f"who wrote its files is not known: {error.what}", fix) from error
+    if writer != stage:
+        raise UsageError(what, f"it is the output of another stage, {writer!r}", fix)
 
 
 def is_complete(directory: Path) -> bool:

@@ -38,10 +38,11 @@ def run(config: FilterConfig) -> FilterSummary:
     """Filter runs into `config.out`: `shard-000000.parquet`, `rejected.jsonl` and the manifest.
 
     Raises:
-        UsageError: A run does not exist or holds nothing.
+        UsageError: A run does not exist or holds nothing, or `out` overlaps one or holds something else.
         DataError: No trajectory is left.
     """
     started = time.monotonic()
+    manifest.check_output(config.out, "filter", config.runs)
     trajectories: list[Trajectory] = []
     set_aside: list[str] = []
     for directory in config.runs:
@@ -56,7 +57,7 @@ def run(config: FilterConfig) -> FilterSummary:
             f"rejected: {dict(outcome.rejected)}",
             "collect more, use a better policy, or lower --set filter.min_reward",
         )
-    manifest.start_over(config.out)
+    manifest.start_over(config.out, "filter", config.runs)
     write_shard(config.out / "shard-000000.parquet", outcome.kept)
     with (config.out / "rejected.jsonl").open("w", encoding="utf-8") as stream:
         for key, reason in sorted(outcome.reasons.items()):

@@ -60,16 +60,11 @@ def run(config: RescoreConfig, progress: Progress = silent) -> RescoreSummary:
 
     Raises:
         UsageError: The run does not exist or is not complete, a setting fits no environment of it, or `out`
-            is the run itself.
+            overlaps the run or holds something else.
         DataError: Part of the run cannot be read, or all attempts are refused; nothing is written then.
     """
     started = time.monotonic()
-    if config.out.resolve() in (config.run.resolve(), *config.run.resolve().parents):
-        raise UsageError(
-            f"cannot write to {str(config.out)!r}",
-            "it holds the run that is read, and an output directory is emptied",
-            "give another --out",
-        )
+    manifest.check_output(config.out, "rescore", [config.run])
     source = stored.read(config.run)
     settings = _settings(source, config)
     verdicts = asyncio.run(_all(source, settings, config, progress))
@@ -80,7 +75,7 @@ def run(config: RescoreConfig, progress: Progress = silent) -> RescoreSummary:
             f"refused: {dict(summary.refused)}, the first because {verdicts[0].detail}",
             "use the settings that the run was made with, or evaluate again",
         )
-    manifest.start_over(config.out)
+    manifest.start_over(config.out, "rescore", [config.run])
     _write(config.out, verdicts)
     counts = {key: value for key, value in asdict(summary).items() if key != "out"}
     document = {**config.model_dump(mode="json"), "env": settings}

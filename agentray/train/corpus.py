@@ -88,11 +88,14 @@ def run(config: MixConfig) -> MixSummary:
     """Tokenize and mask every conversation, prove the masks, and write the corpus.
 
     Raises:
-        UsageError: A file does not exist, or the proportions cannot be drawn.
+        UsageError: A file does not exist, the proportions cannot be drawn, or `out` overlaps what is read or
+            holds something else.
         TemplateError: The chat template does not tell where replies are.
         DataError: No sample is left.
     """
     started = time.monotonic()
+    inputs = [*config.agent, *(source.path for source in config.general)]
+    manifest.check_output(config.out, "mix", inputs)
     tokenizer = load_tokenizer(config.model)
     agent, general = _read_agent(config.agent), _read_general(config.general)
     _check_names(agent, general)
@@ -116,11 +119,11 @@ def run(config: MixConfig) -> MixSummary:
         seed=config.seed,
     )
     summary = _summarize(config, corpus, read, rejected)
-    manifest.start_over(config.out)
+    manifest.start_over(config.out, "mix", inputs)
     _write(config.out, corpus)
-    inputs = {str(path): manifest.digest(path) for path in [*config.agent, *(s.path for s in config.general)]}
+    digests = {str(path): manifest.digest(path) for path in inputs}
     document = manifest.Manifest(
-        "mix", config.model_dump(mode="json"), asdict(summary), inputs, time.monotonic() - started
+        "mix", config.model_dump(mode="json"), asdict(summary), digests, time.monotonic() - started
     )
     manifest.write(config.out, document)
     return summary

@@ -35,6 +35,7 @@ from agentray.types import Progress, silent
 TOGETHER = "all of these"
 """What several training sources are called together; no single one is, as a name has no spaces."""
 
+_STAGE = "contamination"
 _MAX_HITS = 100_000
 """Spans gathered before those inside others are dropped: what bounds the memory of this process."""
 
@@ -84,7 +85,8 @@ def run(config: ContaminationConfig, progress: Progress = silent) -> Contaminati
     """Match every training source against every test set.
 
     Raises:
-        UsageError: A source, field or environment does not exist, or two have one name.
+        UsageError: A source, field or environment does not exist, two have one name, or `out` overlaps what
+            is read or holds something else.
         DataError: A source holds no text, or a record cannot be read.
     """
     started = time.monotonic()
@@ -92,6 +94,8 @@ def run(config: ContaminationConfig, progress: Progress = silent) -> Contaminati
     test = [parse_source(each, config.num_tasks, config.env) for each in config.test]
     check_names(train, "train")
     check_names(test, "test")
+    if config.out:
+        manifest.check_output(config.out, _STAGE, _paths([*train, *test]))
     tokenizer = _tokenizer(config.tokenizer)
     examples = read_examples(test, tokenizer)
     found = _search(train, examples, tokenizer, config, progress)
@@ -280,15 +284,17 @@ def _same_tasks(found: Mapping[str, Sequence[Found]], examples: Examples) -> lis
 def _write(
     out: Path, config: ContaminationConfig, summary: ContaminationSummary, sources: Sequence[Source]
 ) -> None:
-    manifest.start_over(out)
+    paths = _paths(sources)
+    manifest.start_over(out, _STAGE, paths)
     manifest.write_json(out / "contamination.json", asdict(summary))
-    paths = [each.path for each in sources if isinstance(each, FileSource | RunSource)]
     inputs = {
         str(path): manifest.digest(path) for path in paths if path.is_file() or manifest.is_complete(path)
     }
     rates = {f"{each.train} → {each.test}": each.contamination_rate for each in summary.overlaps}
     counts = {"contamination_rate": rates, "same_tasks": len(summary.same_tasks)}
-    document = manifest.Manifest(
-        "contamination", config.model_dump(mode="json"), counts, inputs, summary.wall_s
-    )
+    document = manifest.Manifest(_STAGE, config.model_dump(mode="json"), counts, inputs, summary.wall_s)
     manifest.write(out, document)
+
+
+def _paths(sources: Sequence[Source]) -> list[Path]:
+    return [each.path for each in sources if isinstance(each, FileSource | RunSource)]

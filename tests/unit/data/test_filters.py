@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from fakes import trajectory
+from fakes import stored_run, trajectory
 
 from agentray import manifest
 from agentray.config import FilterConfig
@@ -9,7 +9,7 @@ from agentray.data import filters
 from agentray.data.filtering import run
 from agentray.data.journal import entries
 from agentray.data.store import RunStore, read_run
-from agentray.errors import DataError
+from agentray.errors import DataError, UsageError
 from agentray.types import Reply, Turn
 
 
@@ -54,6 +54,15 @@ def test_the_stage_writes_what_it_kept_and_why_it_dropped_the_rest(tmp_path):
     assert {json.loads(line)["reason"] for line in lines} == {"low_reward"}
     assert manifest.read(tmp_path / "out").counts["read"] == 6
     assert run(FilterConfig(runs=[tmp_path / "run"], out=tmp_path / "out")) == summary
+
+
+@pytest.mark.parametrize("out", ["run", "run/kept", "."])
+def test_the_run_that_is_read_is_never_written_over(tmp_path, out):
+    stored_run(tmp_path / "run", [trajectory(0), trajectory(1, reward=0.0)])
+    before = sorted(each.name for each in (tmp_path / "run").iterdir())
+    with pytest.raises(UsageError, match="cannot write to"):
+        run(FilterConfig(runs=[tmp_path / "run"], out=tmp_path / out))
+    assert sorted(each.name for each in (tmp_path / "run").iterdir()) == before
 
 
 def test_keeping_nothing_is_an_error_with_the_reasons(tmp_path):
