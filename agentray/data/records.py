@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -129,6 +129,55 @@ def from_row(row: Mapping[str, Any]) -> Trajectory:
         raise DataError(
             "a record is no trajectory", repr(error), "remove it, or run the rollout again"
         ) from error
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows as an Arrow table.
+
+    Raises:
+        DataError: `SCHEMA` cannot hold one: half a surrogate pair, an action that is no text, a number out of
+            range.
+    """
+    try:
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise DataError("an attempt cannot be stored", str(error), "leave it out") from error
+
+
+def fitted(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Rows that fit into a table, and what became of the others.
+
+    One that does not fit becomes that of an attempt that failed; it is left out, and so made again, where its
+    task cannot be stored either.
+    """
+    found: list[Mapping[str, Any]] = []
+    problems = []
+    for row in rows:
+        why = _misfit(row)
+        if why is None:
+            found.append(row)
+            continue
+        problems.append(f"attempt {row['key']!r} cannot be stored: {why}")
+        nothing: dict[str, Any] = {
+            "prompt": [],
+            "turns": [],
+            "reward": None,
+            "status": "failed",
+            "metrics": "{}",
+        }
+        failed = {**row, **nothing, "error": f"cannot be stored: {why}"}
+        if _misfit(failed) is None:
+            found.append(failed)
+    return found, problems
+
+
+def _misfit(row: Mapping[str, Any]) -> str | None:
+    """Why a row does not fit; None when it does."""
+    try:
+        table([row])
+    except DataError as error:
+        return error.why
+    return None
 
 
 def turn_row(turn: Turn) -> dict[str, Any]:

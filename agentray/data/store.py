@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agentray.data.journal import Assembler, Entry, Segment, read_lines
-from agentray.data.records import SCHEMA, from_row, to_row
+from agentray.data.records import fitted, from_row, table, to_row
 from agentray.errors import DataError, ResourceError, UsageError
 from agentray.types import Trajectory
 
@@ -70,6 +70,7 @@ class RunStore:
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(directory)
         self.set_aside: list[str] = []
+        """Files, lines and attempts that could not be read or stored, by name and reason."""
         self.finished: dict[str, str] = {}
         """Status of every attempt that has its outcome, by key."""
         self.earlier: dict[tuple[str, int, int], tuple[str, float | None]] = {}
@@ -78,7 +79,7 @@ class RunStore:
         """Journal lines of the attempts that have begun and not ended, by key."""
         self._number = self._rows = 0
         self._segment: Segment | None = None
-        self._sealing: Future[None] | None = None
+        self._sealing: Future[list[str]] | None = None
         self._sealer = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._recover()
 
@@ -151,7 +152,7 @@ class RunStore:
         if self._sealing is not None:
             sealing, self._sealing = self._sealing, None
             try:
-                sealing.result()
+                self._set_aside(sealing.result())
             except OSError as error:
                 _log.warning("a segment stays a segment: %s", error)
 
@@ -184,17 +185,22 @@ class RunStore:
         for segment in left_over:
             rows = [row for row in map(assembler.add, read_lines(segment)) if row is not None]
             rows = [row for row in rows if gives_way(self.finished.get(row["key"]))]
-            self._learn(rows)
             self._number = max(self._number, _number(segment) + 1)
-            if rows:
-                _write_rows(self._shard_path(), rows)
-                self._number += 1
+            stored, problems = _write_rows(self._shard_path(), rows)
+            self._set_aside(problems)
+            self._learn(stored)
+            self._number += bool(stored)
         if assembler.unreadable:
             self.set_aside.append(f"journal: {assembler.unreadable} unreadable lines")
         self.open = {key: lines for key, lines in assembler.open.items() if key not in self.finished}
         self._segment = self._carried(self._number)
         for segment in left_over:
             segment.unlink()
+
+    def _set_aside(self, problems: Iterable[str]) -> None:
+        for problem in problems:
+            _log.warning("%s", problem)
+            self.set_aside.append(problem)
 
     def _learn(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Note the outcomes of stored attempts; one that failed gives way."""
@@ -254,8 +260,12 @@ def _keep(found: dict[str, Trajectory], rows: Iterable[dict[str, Any]]) -> None:
 
 
 def write_shard(path: Path, trajectories: list[Trajectory]) -> None:
-    """Write trajectories as one Parquet shard, atomically."""
-    _write_rows(path, [to_row(trajectory) for trajectory in trajectories])
+    """Write trajectories as one Parquet shard, atomically.
+
+    Raises:
+        DataError: One of them cannot be stored; nothing is written.
+    """
+    _write_table(path, table([to_row(trajectory) for trajectory in trajectories]))
 
 
 def gives_way(status: str | None) -> bool:
@@ -305,20 +315,39 @@ def owner(directory: Path) -> str | None:
     return None
 
 
-def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+def _write_rows(
+    path: Path, rows: Sequence[Mapping[str, Any]]
+) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
+    """Write rows as a shard, if there are any; the rows as stored, and what could not be."""
+    problems: list[str] = []
+    try:
+        fitting = table(rows)
+    except DataError:
+        rows, problems = fitted(rows)
+        fitting = table(rows)
+    if rows:
+        _write_table(path, fitting)
+    return rows, problems
+
+
+def _write_table(path: Path, rows: pa.Table) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), partial, compression="zstd")
+    pq.write_table(rows, partial, compression="zstd")
     with partial.open("rb") as stream:
         os.fsync(stream.fileno())
     os.replace(partial, path)
 
 
-def _to_shard(segment: Path) -> None:
-    """Make a shard of the attempts that end in a segment, then remove the segment."""
+def _to_shard(segment: Path) -> list[str]:
+    """Make a shard of the attempts that end in a segment, then remove the segment.
+
+    Returns:
+        What could not be stored.
+    """
     rows = [row for row in map(Assembler().add, read_lines(segment)) if row is not None]
-    if rows:
-        _write_rows(segment.with_name(f"shard-{_number(segment):06d}.parquet"), rows)
+    _, problems = _write_rows(segment.with_name(f"shard-{_number(segment):06d}.parquet"), rows)
     segment.unlink()
+    return problems
 
 
 def _number(path: Path) -> int:

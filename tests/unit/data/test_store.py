@@ -8,8 +8,9 @@ from fakes import trajectory
 
 import agentray.data.store
 from agentray.data.journal import begun, ended, entries, turned
-from agentray.data.store import RunStore, read_run
-from agentray.errors import ResourceError, UsageError
+from agentray.data.store import RunStore, read_run, write_shard
+from agentray.errors import DataError, ResourceError, UsageError
+from agentray.types import Usage
 
 
 def keys(directory):
@@ -233,3 +234,52 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path):
         read_run(tmp_path / "absent")
     with pytest.raises(UsageError, match="holds no trajectories"):
         read_run(tmp_path)
+
+
+def unstorable(index):
+    """An attempt with values that the journal takes and Arrow does not."""
+    made = trajectory(index)
+    turn = made.turns[0]
+    turns = [
+        replace(turn, observation="half \ud83d"),
+        replace(turn, action=3),
+        replace(turn, reply=replace(turn.reply, usage=Usage(5_000_000_000, 1))),
+    ]
+    return replace(made, turns=(turns[index % 3],))
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_an_attempt_that_cannot_be_stored_fails_alone(tmp_path, dies):
+    made = [trajectory(0), unstorable(1), unstorable(2), unstorable(3), trajectory(4)]
+    store = RunStore(tmp_path)
+    for each in made:
+        store.commit(entries(each))
+    if dies:
+        killed(store)
+        store = RunStore(tmp_path)
+    store.close()
+    assert [problem.split(" cannot be stored")[0] for problem in store.set_aside] == [
+        f"attempt {each.key!r}" for each in made[1:4]
+    ]
+    stored = {each.key: each for each in read_run(tmp_path).trajectories}
+    assert {key: each.status for key, each in stored.items()} == {
+        each.key: "failed" if each in made[1:4] else "completed" for each in made
+    }
+    assert "cannot be stored" in (stored[made[1].key].error or "")
+    with RunStore(tmp_path) as again:
+        assert again.finished == {key: each.status for key, each in stored.items()} and not again.set_aside
+    with RunStore(tmp_path, retry_failed=True) as again:
+        assert set(again.finished) == {made[0].key, made[4].key}
+
+
+def test_an_attempt_whose_task_cannot_be_stored_is_left_out_and_made_again(tmp_path):
+    named = replace(trajectory(1), policy="half \ud83d")
+    with RunStore(tmp_path) as store:
+        store.commit([*entries(trajectory(0)), *entries(named)])
+    assert "cannot be stored" in store.set_aside[0]
+    assert keys(tmp_path) == [trajectory(0).key]
+    with RunStore(tmp_path) as again:
+        assert list(again.finished) == [trajectory(0).key]
+    with pytest.raises(DataError, match="cannot be stored"):
+        write_shard(tmp_path / "shard-000009.parquet", [named])
+    assert not (tmp_path / "shard-000009.parquet").exists()
