@@ -55,6 +55,9 @@ SCHEMA = pa.schema(
 )
 """`task_data` and `metrics` are JSON text: their keys belong to the environment."""
 
+_LOST: Mapping[str, Any] = {"prompt": [], "turns": [], "reward": None, "status": "failed", "metrics": "{}"}
+"""What replaces all that came of an attempt that cannot be stored."""
+
 
 def head(trajectory: Trajectory) -> dict[str, Any]:
     """What is known of an attempt when its first observation is: the part of its row before the turns."""
@@ -158,14 +161,7 @@ def fitted(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], 
             found.append(row)
             continue
         problems.append(f"attempt {row['key']!r} cannot be stored: {why}")
-        nothing: dict[str, Any] = {
-            "prompt": [],
-            "turns": [],
-            "reward": None,
-            "status": "failed",
-            "metrics": "{}",
-        }
-        failed = {**row, **nothing, "error": f"cannot be stored: {why}"}
+        failed = {**row, **_LOST, "error": f"cannot be stored: {why}"}
         if _misfit(failed) is None:
             found.append(failed)
     return found, problems

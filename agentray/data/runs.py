@@ -18,8 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agentray.data.journal import Assembler, read_lines
-from agentray.data.store import consistent, gives_way, owner, run_files
+from agentray.data.journal import Assembler
+from agentray.data.lock import owner
+from agentray.data.store import consistent, gives_way, read_segments, shards
 from agentray.errors import UsageError
 
 PLAN = "plan.json"
@@ -176,17 +177,15 @@ def _read(directory: Path) -> tuple[dict[str, dict[str, Any]], Assembler, list[s
             if gives_way(rows.get(row["key"], {}).get("status")):
                 rows[row["key"]] = {name: row[name] for name in _COLUMNS}
 
-    finished, journal = run_files(directory)
-    for shard in finished:
+    _, assembler, in_journal = read_segments(directory)
+    for shard in shards(directory):
         try:
             learn(pq.read_table(shard, columns=_COLUMNS).to_pylist())
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError, ValueError) as error:
             set_aside.append(f"{shard.name}: {error}")
-    assembler = Assembler()
-    for segment in journal:
-        learn(row for row in map(assembler.add, read_lines(segment)) if row is not None)
+    learn(in_journal)
     for key in set(rows) & set(assembler.open):
         if rows[key]["status"] != "failed":
             del assembler.open[key]

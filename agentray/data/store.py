@@ -14,7 +14,6 @@ An attempt that `failed` may be made again; the later record then counts.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,18 +21,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agentray.data.journal import Assembler, Entry, Segment, read_lines
+from agentray.data.lock import lock
 from agentray.data.records import fitted, from_row, table, to_row
-from agentray.errors import DataError, ResourceError, UsageError
+from agentray.errors import DataError, UsageError
 from agentray.types import Trajectory
 
 SEGMENT_ROWS = 512
-_LOCK = ".lock"
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _OUTCOME = ["key", "status", "env", "sample", "seed", "reward"]
@@ -59,7 +58,7 @@ class RunStore:
         retry_failed: Whether attempts that failed may have another outcome.
 
     Raises:
-        ResourceError: Another process has this run open.
+        ResourceError: Another process has this run open, or the disk has no locks.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class RunStore:
         self.directory = directory
         self._segment_rows, self._retry_failed = segment_rows, retry_failed
         directory.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(directory)
+        self._lock = lock(directory)
         self.set_aside: list[str] = []
         """Files, lines and attempts that could not be read or stored, by name and reason."""
         self.finished: dict[str, str] = {}
@@ -231,7 +230,8 @@ def _read_run(directory: Path) -> Contents:
         )
     found: dict[str, Trajectory] = {}
     set_aside = [f"{path.name}: set aside by an earlier run" for path in sorted(directory.glob("*.corrupt"))]
-    finished, journal = run_files(directory)
+    journal, _, in_journal = read_segments(directory)
+    finished = shards(directory)
     if not finished and not journal and not set_aside:
         raise UsageError(
             f"{str(directory)!r} holds no trajectories",
@@ -245,9 +245,7 @@ def _read_run(directory: Path) -> Contents:
             if not shard.exists():
                 raise FileNotFoundError(shard) from error
             set_aside.append(f"{shard.name}: {error}")
-    assembler = Assembler()
-    for segment in journal:
-        _keep(found, (row for row in map(assembler.add, read_lines(segment)) if row is not None))
+    _keep(found, in_journal)
     return Contents(list(found.values()), set_aside)
 
 
@@ -292,6 +290,21 @@ def run_files(directory: Path) -> tuple[list[Path], list[Path]]:
     return shards(directory), journal
 
 
+def read_segments(directory: Path) -> tuple[list[Path], Assembler, list[dict[str, Any]]]:
+    """Segments of a run, what put their lines together, and the rows of the attempts that end in them.
+
+    Who reads shards too lists them after this call, and takes them in before these rows: a segment is there
+    for an instant, a shard stays, so that one made of a segment meanwhile is read twice, not missed.
+
+    Raises:
+        FileNotFoundError: A segment has become a shard since it was listed.
+    """
+    journal = segments(directory)
+    assembler = Assembler()
+    lines = (line for segment in journal for line in read_lines(segment))
+    return journal, assembler, [row for row in map(assembler.add, lines) if row is not None]
+
+
 def shards(directory: Path) -> list[Path]:
     """Finished segments, oldest first."""
     return sorted(directory.glob("shard-*.parquet"))
@@ -300,19 +313,6 @@ def shards(directory: Path) -> list[Path]:
 def segments(directory: Path) -> list[Path]:
     """Segments of the journal, oldest first."""
     return sorted(directory.glob("journal-*.jsonl"))
-
-
-def owner(directory: Path) -> str | None:
-    """The process that has a run open, by number and host; None when none has."""
-    try:
-        with (directory / _LOCK).open(encoding="utf-8") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return stream.read().strip() or "another process"
-    except FileNotFoundError:
-        pass
-    return None
 
 
 def _write_rows(
@@ -352,21 +352,3 @@ def _to_shard(segment: Path) -> list[str]:
 
 def _number(path: Path) -> int:
     return int(path.name.split("-")[1].split(".")[0])
-
-
-def _lock(directory: Path) -> IO[str]:
-    path = directory / _LOCK
-    stream = path.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        stream.seek(0)
-        owner = stream.read().strip() or "another process"
-        stream.close()
-        raise ResourceError(
-            f"run {str(directory)!r} is in use", f"{owner} has it open", "wait for it, or give another --out"
-        ) from error
-    stream.truncate(0)
-    stream.write(f"process {os.getpid()} on {os.uname().nodename}")
-    stream.flush()
-    return stream

@@ -1,6 +1,10 @@
 import errno
+import fcntl
+import json
 import os
+import time
 from dataclasses import replace
+from itertools import count
 
 import pyarrow.parquet as pq
 import pytest
@@ -8,6 +12,7 @@ from fakes import trajectory
 
 import agentray.data.store
 from agentray.data.journal import begun, ended, entries, turned
+from agentray.data.runs import PLAN, show
 from agentray.data.store import RunStore, read_run, write_shard
 from agentray.errors import DataError, ResourceError, UsageError
 from agentray.types import Usage
@@ -60,6 +65,22 @@ def test_a_reader_misses_nothing_of_a_segment_that_becomes_a_shard_while_it_look
 
     monkeypatch.setattr(agentray.data.store, "shards", seal_once_they_were_listed)
     assert len(keys(tmp_path)) == 3
+
+
+def test_a_reader_ends_however_many_segments_become_shards_while_it_reads(tmp_path, monkeypatch):
+    with RunStore(tmp_path, segment_rows=2) as store:
+        store_some(store, *range(5))
+        reads, numbers = pq.read_table, count(5)
+
+        def written_meanwhile(*args, **options):
+            store_some(store, next(numbers), next(numbers))
+            store._sealed()
+            return reads(*args, **options)
+
+        monkeypatch.setattr(pq, "read_table", written_meanwhile)
+        assert set(keys(tmp_path)) >= {trajectory(index).key for index in range(5)}
+        (tmp_path / PLAN).write_text(json.dumps({"planned": 100, "envs": ["count"], "env": {}}))
+        assert show(tmp_path, {"count": 1.0}).completed >= 5
 
 
 def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path):
@@ -283,3 +304,22 @@ def test_an_attempt_whose_task_cannot_be_stored_is_left_out_and_made_again(tmp_p
     with pytest.raises(DataError, match="cannot be stored"):
         write_shard(tmp_path / "shard-000009.parquet", [named])
     assert not (tmp_path / "shard-000009.parquet").exists()
+
+
+def test_who_only_looks_for_the_owner_does_not_keep_a_writer_out(tmp_path, monkeypatch):
+    RunStore(tmp_path).close()
+    with (tmp_path / ".lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        monkeypatch.setattr(time, "sleep", lambda pause_s: fcntl.flock(looking, fcntl.LOCK_UN))
+        with RunStore(tmp_path) as store:
+            store_some(store, 0)
+    assert keys(tmp_path) == [trajectory(0).key]
+
+
+def test_a_disk_without_locks_is_said_to_have_none(tmp_path, monkeypatch):
+    def unsupported(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.raises(ResourceError, match="No locks available"):
+        RunStore(tmp_path)
