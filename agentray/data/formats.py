@@ -103,7 +103,7 @@ def records(path: Path) -> Iterator[Any]:
             document = json.loads(text)
             yield from document if isinstance(document, list) else [document]
         else:
-            for line in text.splitlines():
+            for line in text.split("\n"):  # text may hold what `splitlines` takes for more ends
                 if line.strip():
                     yield json.loads(line)
     except json.JSONDecodeError as error:

@@ -67,9 +67,10 @@ class General:
     """The plugin around `Asking`.
 
     Args:
-        data: JSONL file of questions, one record a line: `id`, `turns` (list of str) and, if wanted,
-            `instruction` (OpenAI messages that come before), `split` (`train`) and anything else, which is
-            kept with the task. None asks the project's own prompts.
+        data: JSONL file of questions, one record a line: `turns` (list of str) and, if wanted, `id`
+            (the line's number; no two may have the same), `instruction` (OpenAI messages that come before),
+            `split` (`train`) and anything else, which is kept with the task. None asks the project's own
+            prompts.
     """
 
     id: ClassVar[str] = "general"
@@ -124,15 +125,44 @@ def _questions(path: Path, split: Split) -> Iterator[Task]:
 
     Raises:
         UsageError: There is no such file.
-        DataError: A line is no question.
+        DataError: It is no text, a line is no question, or two have one id.
     """
+    lines: dict[str, int] = {}
+    tasks = []
+    for number, record in _records(path):
+        if record.get("split", "train") != split:
+            continue
+        name = f"{split}/{record.get('id', number)}"
+        first = lines.setdefault(name, number)
+        if first != number:
+            raise DataError(
+                f"lines {first} and {number} of {str(path)!r} are both {name!r}",
+                "answers are told apart by `id`, which is the line's number where it is left out",
+                "give each question another id",
+            )
+        data = {key: value for key, value in record.items() if key not in ("id", "split")}
+        asked = {"instruction": data.get("instruction", []), "turns": data["turns"]}
+        tasks.append(Task("general", name, split, data, fingerprint(asked)))
+    yield from tasks
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The questions of a file, with their line numbers."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"no file {str(path)!r}", str(error), "give a JSONL file: --set env.general.data=FILE"
         ) from error
-    for number, line in enumerate(lines, 1):
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"cannot read {str(path)!r}",
+            str(error),
+            "give a UTF-8 JSONL file: --set env.general.data=FILE",
+        ) from error
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             record = json.loads(line)
             mine, turns = record.get("split", "train"), record["turns"]
@@ -145,7 +175,4 @@ def _questions(path: Path, split: Split) -> Iterator[Task]:
                 f"it begins {line[:60]!r}",
                 'write records like {"id": "1", "turns": ["What is rain?"], "split": "train"}',
             )
-        if mine == split:
-            data = {key: value for key, value in record.items() if key not in ("id", "split")}
-            asked = {"instruction": data.get("instruction", []), "turns": turns}
-            yield Task("general", f"{split}/{record.get('id', number)}", split, data, fingerprint(asked))
+        yield number, record

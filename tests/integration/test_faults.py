@@ -15,8 +15,8 @@ import pytest
 
 from agentray.cli.app import main
 from agentray.config import RolloutConfig
-from agentray.data.runs import PLAN, show
 from agentray.data.lock import owner
+from agentray.data.runs import PLAN, show
 from agentray.data.store import read_run
 from agentray.rollout.run import run
 from agentray.types import PolicySpec, Reply

@@ -24,7 +24,7 @@ def read_records(path: str) -> list[dict[str, Any]]:
         DataError: A line is not a DBBench record.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read data file {path!r}", str(error), _SOURCE) from error
     contents = []

@@ -35,6 +35,14 @@ def test_every_split_yields_all_records_in_agentbenchs_words(dbbench):
         assert observation == f"{first['description']}\n{first['add_description']}"
 
 
+def test_a_record_may_hold_what_python_takes_for_the_end_of_a_line(dbbench, tmp_path):
+    first = json.loads((dbbench / "dev.jsonl").read_text().partition("\n")[0])
+    row = {**first, "description": "one\u2028two\x85three"}
+    path = tmp_path / "records.jsonl"
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert next(Database(data=str(path)).tasks("test")).data["question"] == row["description"]
+
+
 def test_labels_win_and_empty_answers_lose(dbbench):
     environment = Database(data=str(dbbench / "dev.jsonl"))
     results = {"expert": 0.0, "empty": 0.0}

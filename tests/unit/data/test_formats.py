@@ -64,7 +64,8 @@ def test_a_file_without_conversations_is_refused(tmp_path, text):
 
 
 def test_messages_survive_writing_and_reading(tmp_path):
-    conversation = (Message("system", "s"), Message("user", "ü"), Message("assistant", "b", loss=True))
+    answer = "one\u2028two\u2029three\x85four\x0cfive\r\nsix"
+    conversation = (Message("system", "s"), Message("user", "ü"), Message("assistant", answer, loss=True))
     write_messages(tmp_path / "a.jsonl", [conversation])
     assert read_conversations(tmp_path / "a.jsonl").conversations == [conversation]
 

@@ -44,6 +44,29 @@ def test_a_line_that_is_no_question_is_named(tmp_path, row):
         list(questions(tmp_path, {"turns": ["?"]}, row).tasks("train"))
 
 
+def test_a_question_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path):
+    texts = [f"one{end}two" for end in ("\u2028", "\u2029", "\x85")]
+    path = tmp_path / "questions.jsonl"
+    rows = [json.dumps({"turns": [text]}, ensure_ascii=False) for text in texts]
+    path.write_text("\r\n".join([*rows, "", ""]), encoding="utf-8")
+    assert [task.data["turns"] for task in General(data=str(path)).tasks("train")] == [
+        [each] for each in texts
+    ]
+
+
+def test_two_questions_with_one_id_are_refused(tmp_path):
+    asked = [{"id": "2", "turns": ["One?"]}, {"turns": ["Two?"]}]
+    with pytest.raises(DataError, match=r"lines 1 and 2 of .* are both 'train/2'"):
+        next(questions(tmp_path, *asked).tasks("train"))
+    assert len(list(questions(tmp_path, asked[0], {"split": "test", **asked[0]}).tasks("train"))) == 1
+
+
+def test_a_file_that_is_no_text_is_a_data_error(tmp_path):
+    (tmp_path / "questions.jsonl").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(DataError, match="cannot read"):
+        list(General(data=str(tmp_path / "questions.jsonl")).tasks("train"))
+
+
 def test_a_missing_file_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="absent"):
         list(General(data=str(tmp_path / "absent.jsonl")).tasks("train"))
