@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 from agentray import manifest
@@ -54,13 +54,13 @@ def run(config: FilterConfig) -> FilterSummary:
     if not outcome.kept:
         raise DataError(
             f"the filter keeps none of {outcome.read} trajectories",
-            f"rejected: {dict(outcome.rejected)}",
+            "; ".join([f"rejected: {dict(outcome.rejected)}", *(f"not read: {each}" for each in set_aside)]),
             "collect more, use a better policy, or lower --set filter.min_reward",
         )
     manifest.start_over(config.out, "filter", config.runs)
     write_shard(config.out / "shard-000000.parquet", outcome.kept)
     with (config.out / "rejected.jsonl").open("w", encoding="utf-8") as stream:
-        for key, reason in sorted(outcome.reasons.items()):
+        for key, reason in sorted(outcome.reasons):
             stream.write(json.dumps({"key": key, "reason": reason}) + "\n")
     summary = FilterSummary(
         out=str(config.out),
@@ -71,7 +71,7 @@ def run(config: FilterConfig) -> FilterSummary:
         set_aside=set_aside,
     )
     inputs = {str(path): manifest.digest(path) for path in config.runs if manifest.is_complete(path)}
-    counts = {"read": summary.read, "kept": summary.kept, "rejected": dict(summary.rejected)}
+    counts = {key: value for key, value in asdict(summary).items() if key not in ("out", "kept_by_env")}
     document = manifest.Manifest(
         "filter", config.model_dump(mode="json"), counts, inputs, time.monotonic() - started
     )

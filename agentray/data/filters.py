@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentray.types import Trajectory
@@ -71,8 +71,8 @@ class Filtered:
     kept: list[Trajectory]
     rejected: Mapping[str, int] = field(default_factory=dict)
     """Count by reason; a trajectory counts under the first reason that rejects it."""
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    """Reason by trajectory key."""
+    reasons: Sequence[tuple[str, str]] = ()
+    """Trajectory key and reason of each that was rejected; runs may share keys."""
 
 
 def apply(trajectories: Iterable[Trajectory], filters: Mapping[str, list[Filter]]) -> Filtered:
@@ -84,11 +84,11 @@ def apply(trajectories: Iterable[Trajectory], filters: Mapping[str, list[Filter]
     """
     ranked = sorted(trajectories, key=lambda each: (-(each.reward or 0.0), each.key))
     kept: list[Trajectory] = []
-    reasons: dict[str, str] = {}
+    reasons: list[tuple[str, str]] = []
     for trajectory in ranked:
         reason = next((why for rule in filters[trajectory.task.env] if (why := rule(trajectory))), None)
         if reason is None:
             kept.append(trajectory)
         else:
-            reasons[trajectory.key] = reason
-    return Filtered(len(ranked), kept, dict(Counter(reasons.values())), reasons)
+            reasons.append((trajectory.key, reason))
+    return Filtered(len(ranked), kept, dict(Counter(reason for _, reason in reasons)), reasons)

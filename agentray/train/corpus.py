@@ -29,9 +29,9 @@ from agentray.data.packing import shared_prefix_length
 from agentray.data.records import messages
 from agentray.data.samples import Sample
 from agentray.data.store import read_run
-from agentray.errors import DataError
+from agentray.errors import DataError, UsageError
 from agentray.models import resolve_model
-from agentray.types import Message
+from agentray.types import Message, Trajectory
 
 _CORPUS = "corpus.parquet"
 _MIXTURE = "mixture.json"
@@ -82,23 +82,27 @@ class MixSummary:
     """Those with loss."""
     realised: Mapping[str, float]
     """Share of each source in the first samples of the stream."""
+    set_aside: Sequence[str] = ()
+    """Files that could not be read."""
 
 
 def run(config: MixConfig) -> MixSummary:
     """Tokenize and mask every conversation, prove the masks, and write the corpus.
 
     Raises:
-        UsageError: A file does not exist, the proportions cannot be drawn, or `out` overlaps what is read or
-            holds something else.
+        UsageError: A file does not exist, two sources have one name, the proportions cannot be drawn, or
+            `out` overlaps what is read or holds something else.
         TemplateError: The chat template does not tell where replies are.
-        DataError: No sample is left.
+        DataError: A source holds nothing that can be read, or is on both sides.
     """
     started = time.monotonic()
     inputs = [*config.agent, *(source.path for source in config.general)]
     manifest.check_output(config.out, "mix", inputs)
+    _check_names(config.general)
     tokenizer = load_tokenizer(config.model)
-    agent, general = _read_agent(config.agent), _read_general(config.general)
-    _check_names(agent, general)
+    set_aside: list[str] = []
+    agent, general = _read_agent(config.agent, set_aside), _read_general(config.general, set_aside)
+    _check_sides(agent, config.general)
     tokenized: dict[str, list[Sample]] = {}
     rejected: dict[str, Counter[str]] = {}
     read: dict[str, int] = {}
@@ -118,7 +122,7 @@ def run(config: MixConfig) -> MixSummary:
         eta=config.eta,
         seed=config.seed,
     )
-    summary = _summarize(config, corpus, read, rejected)
+    summary = replace(_summarize(config, corpus, read, rejected), set_aside=set_aside)
     manifest.start_over(config.out, "mix", inputs)
     _write(config.out, corpus)
     digests = {str(path): manifest.digest(path) for path in inputs}
@@ -157,11 +161,19 @@ def load_tokenizer(model: str) -> Any:
     """The tokenizer of a model.
 
     Raises:
+        UsageError: There is no such model, or its tokenizer cannot be loaded.
         DataError: It has no chat template.
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(resolve_model(model))
+    place = resolve_model(model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place)
+    except Exception as error:  # a broken file raises what it happens to break
+        why = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise UsageError(
+            f"cannot load the tokenizer of model {model!r}", why, "copy the model again, or give another"
+        ) from error
     if not tokenizer.chat_template:
         raise DataError(
             f"model {model!r} has no chat template",
@@ -176,8 +188,24 @@ def read_corpus(directory: Path) -> Corpus:
 
     Raises:
         UsageError: The directory is not the finished output of `agentray mix`.
+        DataError: A file of it is damaged.
     """
-    manifest.read(directory)
+    stage = manifest.read(directory).stage
+    if stage != "mix":
+        raise UsageError(
+            f"{str(directory)!r} holds no tokenized corpus",
+            f"it is the output of another stage, {stage!r}",
+            "give the output of `agentray mix`",
+        )
+    try:
+        return _read_corpus(directory)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"cannot read the corpus in {str(directory)!r}", repr(error), "run `agentray mix` again"
+        ) from error
+
+
+def _read_corpus(directory: Path) -> Corpus:
     document = json.loads((directory / _MIXTURE).read_text(encoding="utf-8"))
     parts: dict[str, dict[str, list[Sample]]] = {"training": {}, "validation": {}}
     for row in pq.read_table(directory / _CORPUS).to_pylist():
@@ -209,39 +237,78 @@ def corpus_digest(directory: Path) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
-def _read_agent(directories: Sequence[Path]) -> dict[str, tuple[list[Conversation], Mapping[str, int]]]:
-    """Conversations by environment."""
+def _read_agent(
+    directories: Sequence[Path], set_aside: list[str]
+) -> dict[str, tuple[list[Conversation], Mapping[str, int]]]:
+    """Conversations by environment; files that cannot be read are added to `set_aside`."""
     found: dict[str, tuple[list[Conversation], Mapping[str, int]]] = {}
     for directory in directories:
-        manifest.read(directory)
-        for trajectory in read_run(directory).trajectories:
+        for trajectory in _trajectories(directory, set_aside):
             found.setdefault(trajectory.task.env, ([], {}))[0].append(messages(trajectory))
     return found
 
 
 def _read_general(
-    sources: Iterable[GeneralSource],
+    sources: Iterable[GeneralSource], set_aside: list[str]
 ) -> dict[str, tuple[list[Conversation], Mapping[str, int]]]:
     """Conversations by source name; a directory is a run of trajectories, a file holds messages."""
     found: dict[str, tuple[list[Conversation], Mapping[str, int]]] = {}
     for source in sources:
         if source.path.is_dir():
-            manifest.read(source.path)
-            found[source.name] = ([messages(each) for each in read_run(source.path).trajectories], {})
+            found[source.name] = ([messages(each) for each in _trajectories(source.path, set_aside)], {})
         else:
             corpus = read_conversations(source.path)
             found[source.name] = (list(corpus.conversations), corpus.rejected)
     return found
 
 
-def _check_names(agent: Mapping[str, Any], general: Mapping[str, Any]) -> None:
-    both = sorted(set(agent) & set(general))
+def _trajectories(directory: Path, set_aside: list[str]) -> list[Trajectory]:
+    """Trajectories of a finished run.
+
+    Raises:
+        UsageError: It is no finished run.
+        DataError: None of its files can be read.
+    """
+    manifest.read(directory)
+    contents = read_run(directory)
+    lost = [f"{directory}/{name}" for name in contents.set_aside]
+    if lost and not contents.trajectories:
+        raise DataError(
+            f"{str(directory)!r} holds no trajectory that can be read",
+            "; ".join(lost),
+            "run the stage that wrote it again, into another directory",
+        )
+    set_aside += lost
+    return contents.trajectories
+
+
+def _check_names(general: Sequence[GeneralSource]) -> None:
+    twice = [name for name, count in Counter(source.name for source in general).items() if count > 1]
+    if twice:
+        raise UsageError(
+            f"two general sources are called {twice[0]!r}",
+            "loss and realised ratio are reported by name",
+            f"name each: {_named(general)}",
+        )
+
+
+def _check_sides(agent: Iterable[str], general: Sequence[GeneralSource]) -> None:
+    both = sorted(set(agent) & {source.name for source in general})
     if both:
         raise DataError(
             f"source {both[0]!r} is in the agent and in the general corpus",
             "the name decides on which side of η it counts",
-            "rename the general source",
+            f"rename the general source: {_named(general)}",
         )
+
+
+def _named(sources: Sequence[GeneralSource]) -> str:
+    """The option that gives every source a name of its own."""
+    tables = (
+        f'{{path={json.dumps(str(source.path))}, name="{source.name}-{number}", weight={source.weight}}}'
+        for number, source in enumerate(sources, 1)
+    )
+    return f"--set 'mix.general=[{', '.join(tables)}]'"
 
 
 def _tokenize(

@@ -65,6 +65,26 @@ def test_the_run_that_is_read_is_never_written_over(tmp_path, out):
     assert sorted(each.name for each in (tmp_path / "run").iterdir()) == before
 
 
+def test_the_counts_add_up_when_runs_share_keys(tmp_path):
+    for name in ("first", "second"):
+        stored_run(tmp_path / name, [trajectory(0, reward=0.0), trajectory(1)])
+    summary = run(FilterConfig(runs=[tmp_path / "first", tmp_path / "second"], out=tmp_path / "out"))
+    assert (summary.read, summary.kept, dict(summary.rejected)) == (4, 1, {"low_reward": 2, "duplicate": 1})
+    lines = (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["reason"] for line in lines) == ["duplicate", "low_reward", "low_reward"]
+
+
+def test_a_shard_that_cannot_be_read_is_named(tmp_path):
+    stored_run(tmp_path / "run", [trajectory(0)])
+    (tmp_path / "run" / "shard-000001.parquet").write_bytes(b"PAR1 half a shard")
+    summary = run(FilterConfig(runs=[tmp_path / "run"], out=tmp_path / "out"))
+    assert summary.kept == 1 and "shard-000001.parquet" in summary.set_aside[0]
+    assert manifest.read(tmp_path / "out").counts["set_aside"] == summary.set_aside
+    (tmp_path / "run" / "shard-000000.parquet").unlink()
+    with pytest.raises(DataError, match=r"keeps none of 0(.|\n)*not read: .*shard-000001.parquet"):
+        run(FilterConfig(runs=[tmp_path / "run"], out=tmp_path / "out"))
+
+
 def test_keeping_nothing_is_an_error_with_the_reasons(tmp_path):
     with RunStore(tmp_path / "run") as store:
         store.commit(entries(trajectory(0, reward=0.0)))

@@ -1,0 +1,90 @@
+"""The mix stage: counts that add up, sources told apart, damaged files named."""
+
+import json
+import shlex
+
+import pytest
+from fakes import CharTokenizer, stored_run, trajectory
+
+from agentray.config import GeneralSource, MixConfig, load
+from agentray.data.formats import write_messages
+from agentray.errors import DataError, UsageError
+from agentray.train import corpus
+from agentray.types import Message, Reply, Turn
+
+
+@pytest.fixture(autouse=True)
+def tokenizer(monkeypatch):
+    monkeypatch.setattr(corpus, "load_tokenizer", lambda model: CharTokenizer())
+
+
+def chats(path, number):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    conversation = (Message("user", "hi"), Message("assistant", "hello", loss=True))
+    write_messages(path, [conversation] * number)
+    return path
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Settings of a mix of 4 attempts and 5 chats."""
+    turns = (Turn(Reply("Action: 1"), "1", "", 1.0),)
+    stored_run(tmp_path / "filter", [trajectory(index, turns=turns) for index in range(4)])
+    general = [GeneralSource(path=chats(tmp_path / "chats.jsonl", 5), name="chats")]
+    return MixConfig(agent=[tmp_path / "filter"], general=general, out=tmp_path / "mix", model="any")
+
+
+def test_a_corpus_reads_back_with_all_that_was_read(mixed):
+    summary = corpus.run(mixed)
+    assert summary.read == {"count": 4, "chats": 5} and not summary.set_aside
+    for name, count in summary.read.items():
+        held_out = summary.validation.get(name, 0)
+        assert count == summary.training[name] + held_out + sum(summary.rejected[name].values())
+    back = corpus.read_corpus(mixed.out)
+    assert {name: len(rows) for name, rows in back.training.items()} == summary.training
+
+
+def test_general_sources_of_one_name_are_refused_with_an_option_that_names_them(mixed, tmp_path):
+    paths = [chats(tmp_path / "a" / "chats.jsonl", 7), chats(tmp_path / "b" / "chats.jsonl", 20)]
+    sources = [GeneralSource(path=path, name=path.stem) for path in paths]
+    with pytest.raises(UsageError, match="two general sources are called 'chats'") as caught:
+        corpus.run(mixed.model_copy(update={"general": sources}))
+    override = shlex.split(caught.value.fix.partition("--set ")[2])
+    summary = corpus.run(load(MixConfig, "mix", overrides=override, values=mixed.model_dump()))
+    assert summary.read == {"count": 4, "chats-1": 7, "chats-2": 20}
+
+
+def test_a_shard_that_cannot_be_read_is_named(mixed, tmp_path):
+    shard = tmp_path / "filter" / "shard-000001.parquet"
+    shard.write_bytes(b"PAR1 half a shard")
+    assert [shard.name in each for each in corpus.run(mixed).set_aside] == [True]
+    (tmp_path / "filter" / "shard-000000.parquet").unlink()
+    with pytest.raises(DataError, match=r"no trajectory that can be read(.|\n)*shard-000001"):
+        corpus.run(mixed)
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff", b"[]", b"{}"])
+@pytest.mark.parametrize("name", ["corpus.parquet", "mixture.json"])
+def test_a_damaged_corpus_is_a_data_error(mixed, name, text):
+    corpus.run(mixed)
+    (mixed.out / name).write_bytes(text)
+    with pytest.raises(DataError, match="cannot read the corpus"):
+        corpus.read_corpus(mixed.out)
+
+
+def test_the_output_of_another_stage_is_no_corpus(mixed, tmp_path):
+    with pytest.raises(UsageError, match="holds no tokenized corpus"):
+        corpus.read_corpus(tmp_path / "filter")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+@pytest.mark.parametrize("text", ["{", "[]", "null"])
+def test_a_broken_tokenizer_is_a_usage_error(tmp_path, monkeypatch, name, text):
+    monkeypatch.undo()
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    for each in ("config.json", "tokenizer_config.json", "tokenizer.json"):
+        (tmp_path / each).write_text(json.dumps({"model_type": "llama"}))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match="cannot load the tokenizer"):
+        corpus.load_tokenizer(str(tmp_path))
