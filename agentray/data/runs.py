@@ -117,7 +117,7 @@ def read_plan(directory: Path) -> dict[str, Any]:
     """
     try:
         plan: dict[str, Any] = json.loads((directory / PLAN).read_text(encoding="utf-8"))
-        plan["planned"], plan["envs"], plan["env"]
+        int(plan["planned"]), list(plan["envs"]), dict(plan["env"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{str(directory)!r} is no rollout", f"it has no readable {PLAN}", "give a rollout's --out"

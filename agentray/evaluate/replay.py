@@ -71,7 +71,7 @@ def _by_record(trajectory: Trajectory, environment: Rescores) -> Verdict:
     if reward is None:
         return Verdict(trajectory, None, None, "no_verdict", "the environment cannot tell from the record")
     turns = trajectory.turns
-    if turns:  # the rewards of the turns add up to the attempt's
+    if turns and reward != trajectory.reward:  # the rewards of the turns add up to the attempt's
         others = sum(turn.reward for turn in turns[:-1])
         turns = (*turns[:-1], replace(turns[-1], reward=reward - others))
     return Verdict(trajectory, _scored(trajectory, turns=turns, reward=reward, metrics=trajectory.metrics))

@@ -23,7 +23,7 @@ from agentray.config import RolloutConfig
 from agentray.data.runs import PLAN
 from agentray.data.store import RunStore
 from agentray.env import build, resolve
-from agentray.errors import UsageError
+from agentray.errors import DataError, UsageError
 from agentray.policy import resolve_policy
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.dispatch import Dispatcher, Rules, Watcher
@@ -93,6 +93,7 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
 
     Raises:
         UsageError: An environment or policy is unknown, or the directory holds a run of another plan.
+        DataError: The plan in the directory cannot be read.
         PolicyError: The policy cannot act at all.
         ResourceError: Another process has the run open, or the cluster or the disk lacks what it needs.
     """
@@ -244,7 +245,14 @@ def _check_plan(out: Path, identity: dict[str, Any]) -> None:
     path = out / PLAN
     if not path.exists():
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"cannot read {str(path)!r}",
+            f"no plan: {error}",
+            "give another --out, or remove the file if the settings are those that the run began with",
+        ) from error
     growing = {"num_tasks", "samples"}
     different = [key for key in identity if key not in growing and before.get(key) != identity[key]]
     if different:

@@ -71,7 +71,7 @@ def test_pass_at_k_refuses_what_cannot_be(correct, total, k):
         pass_at_k(correct, total, k)
 
 
-@pytest.mark.parametrize("plan", [None, "{}", "[]", "no JSON"])
+@pytest.mark.parametrize("plan", [None, "{}", "[]", "no JSON", '{"planned": null, "envs": [], "env": {}}'])
 def test_a_directory_without_a_plan_is_no_rollout(tmp_path, plan):
     if plan is not None:
         (tmp_path / "plan.json").write_text(plan)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 from fakes import trajectory
@@ -96,6 +97,11 @@ class Judged(Unrepeatable):
         return 0.25 if len(trajectory.turns) > 1 else None
 
 
+class Agreeing(Unrepeatable):
+    def rescore(self, trajectory):
+        return trajectory.reward
+
+
 class Broken(Count):
     def make(self):
         raise OSError("no engine")
@@ -130,6 +136,12 @@ def test_a_new_reward_is_scored_and_the_turn_that_shows_it_is_named():
     found = verdict(recorded(1, 2), Half)
     assert found.changed and found.turn == 1
     assert (found.after.reward, found.after.metrics["reward_before"]) == (0.5, 1.0)
+
+
+def test_an_equal_verdict_leaves_the_rewards_of_the_turns_as_they_are():
+    turns = tuple(replace(trajectory().turns[0], reward=each) for each in (0.1, 0.2, 0.3))
+    found = verdict(recorded(turns=turns, reward=0.1 + 0.2 + 0.3), Agreeing)
+    assert not found.changed and found.after.turns == turns
 
 
 def test_a_new_parser_that_changes_no_observation_is_followed_to_the_end():

@@ -3,10 +3,13 @@ from itertools import islice
 import pytest
 
 from agentray.config import RolloutConfig
+from agentray.data.runs import PLAN
 from agentray.env import Environment
 from agentray.env.count import Count
+from agentray.errors import DataError
 from agentray.rollout import plan
 from agentray.rollout.plan import Plan
+from agentray.rollout.run import run
 from agentray.types import EnvSpec
 
 SPEC = EnvSpec("count", "agentray.env.count:Count")
@@ -52,6 +55,14 @@ def test_what_is_stored_is_left_out_however_the_stream_is_found_again(tmp_path, 
     assert resumed.skip(outcomes(stored), lambda *each: counted.append(each)) == len(stored)
     assert counted == [("count", "completed", 1.0)] * len(stored)
     assert list(resumed.missing()) == kept
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff", b"[1]", b"null"])
+def test_a_damaged_plan_is_a_data_error_and_stays(tmp_path, text):
+    (tmp_path / PLAN).write_bytes(text)
+    with pytest.raises(DataError, match="no plan"):
+        run(RolloutConfig(envs=["count"], num_workers=0, num_tasks=1, out=tmp_path))
+    assert (tmp_path / PLAN).read_bytes() == text
 
 
 def test_outcomes_of_another_plan_are_not_counted(tmp_path):
