@@ -12,7 +12,8 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -190,19 +191,8 @@ def read_corpus(directory: Path) -> Corpus:
         UsageError: The directory is not the finished output of `agentray mix`.
         DataError: A file of it is damaged.
     """
-    stage = manifest.read(directory).stage
-    if stage != "mix":
-        raise UsageError(
-            f"{str(directory)!r} holds no tokenized corpus",
-            f"it is the output of another stage, {stage!r}",
-            "give the output of `agentray mix`",
-        )
-    try:
+    with _reading(directory):
         return _read_corpus(directory)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"cannot read the corpus in {str(directory)!r}", repr(error), "run `agentray mix` again"
-        ) from error
 
 
 def _read_corpus(directory: Path) -> Corpus:
@@ -231,10 +221,29 @@ def corpus_digest(directory: Path) -> str:
 
     Raises:
         UsageError: The directory is not the finished output of `agentray mix`.
+        DataError: A file of it is missing.
     """
-    manifest.read(directory)
-    parts = [manifest.digest(directory / name) for name in (_CORPUS, _MIXTURE)]
+    with _reading(directory):
+        parts = [manifest.digest(directory / name) for name in (_CORPUS, _MIXTURE)]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _reading(directory: Path) -> Iterator[None]:
+    """Refuse what is no output of `agentray mix`, and say so where it is damaged."""
+    stage = manifest.read(directory).stage
+    if stage != "mix":
+        raise UsageError(
+            f"{str(directory)!r} holds no tokenized corpus",
+            f"it is the output of another stage, {stage!r}",
+            "give the output of `agentray mix`",
+        )
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"cannot read the corpus in {str(directory)!r}", repr(error), "run `agentray mix` again"
+        ) from error
 
 
 def _read_agent(
