@@ -52,6 +52,25 @@ def test_an_unknown_wording_is_refused():
         Database(requests="plan")
 
 
+@pytest.mark.parametrize(
+    "settings", [{"max_turns": 0}, {"max_turns": "abc"}, {"seed": "x"}, {"data": 5}, {"requests": 5}], ids=str
+)
+def test_a_setting_of_the_wrong_kind_is_refused_by_name(settings):
+    with pytest.raises(UsageError) as caught:
+        Database(**settings)
+    assert next(iter(settings)) in caught.value.what
+
+
+def test_a_table_filled_to_its_limit_is_a_lost_task_and_no_failure(environment, tasks):
+    task = next(each for each in tasks["test"] if each.data["kind"] == "insert")
+    name, ones = task.data["table"], ", ".join("1" for _ in task.data["headers"])
+    ten = "(SELECT 1 UNION ALL " + " UNION ALL ".join(["SELECT 1"] * 9) + ")"
+    fill = f"INSERT INTO `{name}` SELECT {ones} FROM {ten}, {ten}, {ten}, {ten}"
+    said = iter([replies.operate("More.", fill)] * 12 + [replies.answer("Done.", ["done"])])
+    reward, messages, _ = play(environment, task, lambda messages, info: next(said))
+    assert reward == 0.0 and messages[4].content == "[]"
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_random_answers_are_almost_never_right(environment, tasks, split):
     rng = random.Random(0)
