@@ -12,6 +12,7 @@ from agentray.env.optional import (
     Rescores,
 )
 from agentray.env.registry import build, names, resolve
+from agentray.env.settings import check_bool, check_ids, check_int, check_path
 
 __all__ = [
     "FUNCTION_CALL_ERROR",
@@ -26,7 +27,11 @@ __all__ = [
     "Rescores",
     "TextEnv",
     "build",
+    "check_bool",
     "check_environment",
+    "check_ids",
+    "check_int",
+    "check_path",
     "fingerprint",
     "names",
     "resolve",

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import gymnasium
 
 from agentray.env.base import Expert, Hosting, TextEnv, fingerprint, text_space
+from agentray.env.settings import check_int
 from agentray.types import SPLITS, Family, Message, Split, Task
 
 _ACTION = re.compile(r"Action:\s*(-?\d+)")
@@ -64,7 +65,13 @@ class Count:
         Args:
             max_turns: Most replies in one episode.
             length: Numbers to say in every episode; None draws 1 to `max_turns - 1`.
+
+        Raises:
+            UsageError: A number is too small, or none.
         """
+        check_int(self.id, "max_turns", max_turns, least=2)
+        if length is not None:
+            check_int(self.id, "length", length, least=1)
         self.max_turns = max_turns if length is None else max(max_turns, length)
         self._length = length
         self.reward_threshold = 1.0

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import gymnasium
 
 from agentray.env.base import Expert, Hosting, TextEnv, fingerprint, text_space
+from agentray.env.settings import check_path
 from agentray.errors import DataError, UsageError
 from agentray.types import SPLITS, Family, Message, Split, Task
 
@@ -71,6 +72,9 @@ class General:
             (the line's number; no two may have the same), `instruction` (OpenAI messages that come before),
             `split` (`train`) and anything else, which is kept with the task. None asks the project's own
             prompts.
+
+    Raises:
+        UsageError: `data` is no path.
     """
 
     id: ClassVar[str] = "general"
@@ -81,6 +85,7 @@ class General:
     reward_threshold = 1.0
 
     def __init__(self, data: str | None = None) -> None:
+        check_path(self.id, "data", data)
         self._data = data
 
     def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ FOLDERS: Mapping[Split, str] = {"train": "train", "validation": "valid_seen", "t
 """Folder of each split in ALFWorld's download, `json_2.1.1`."""
 _OBJECT = re.compile(r"(?<!\S)(\S+_bar_\S+)\s+-\s+(?:object|receptacle)\b")
 _FACT = re.compile(r"\((receptacleAtLocation|inReceptacle|pickupable)\s+([^?\s)]+)(?:\s+([^\s)]+))?\s*\)")
+_UNREADABLE = (KeyError, TypeError, AttributeError, ValueError, OSError, EOFError, zlib.error)
 _SENTENCE = re.compile(r"Your task is to: (.*?)\.\s*\"")
 
 
@@ -41,9 +43,11 @@ def read_games(path: Path, split: Split) -> Iterator[Task]:
         raise DataError(f"no games at {str(path)!r}", "the path does not exist", "point `data` at your games")
     try:
         yield from _tasks(path, split)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise DataError(
-            f"a game in {str(path)!r} cannot be read", repr(error), "remove or repair it"
+            f"a game in {str(path)!r} cannot be read",
+            f"{type(error).__name__}: {error}",
+            "remove or repair it",
         ) from error
 
 

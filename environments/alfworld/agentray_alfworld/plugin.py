@@ -14,7 +14,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar
 
-from agentray.env import INVALID_ACTION, ErrorType, Expert, Finding, Hosting, TextEnv
+from agentray.env import (
+    INVALID_ACTION,
+    ErrorType,
+    Expert,
+    Finding,
+    Hosting,
+    TextEnv,
+    check_bool,
+    check_int,
+    check_path,
+)
 from agentray.errors import UsageError, closest
 from agentray.types import Family, Message, Split, Task, Trajectory
 from agentray_alfworld.expert import HouseholdExpert
@@ -65,10 +75,16 @@ class Alfworld:
             show_admissible: Whether observations end with the list of possible commands.
 
         Raises:
-            UsageError: `engine` is unknown.
+            UsageError: `engine` is unknown, or a setting is of the wrong kind.
         """
         if engine not in ENGINES:
-            raise UsageError(f"unknown engine {engine!r}", closest(engine, ENGINES), "leave `engine` out")
+            raise UsageError(
+                f"unknown engine {engine!r}", closest(str(engine), ENGINES), "leave `engine` out"
+            )
+        check_path(self.id, "data", data)
+        check_int(self.id, "max_turns", max_turns, least=1)
+        check_bool(self.id, "fuzzy", fuzzy)
+        check_bool(self.id, "show_admissible", show_admissible)
         self.max_turns = max_turns
         self.reward_threshold = 1.0
         self._data = Path(data) if data else None

@@ -1,5 +1,6 @@
 """The plugin: contract, tasks, episodes, expert and scores."""
 
+import gzip
 import itertools
 import pickle
 import random
@@ -167,6 +168,36 @@ def test_wrong_settings_say_what_to_do(tmp_path):
         Alfworld(engine="thor")
     with pytest.raises(DataError, match="no games at"):
         next(Alfworld(data=str(tmp_path / "absent")).tasks("test"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"max_turns": 0}, {"max_turns": "abc"}, {"fuzzy": "maybe"}, {"show_admissible": "nope"}, {"data": 5}],
+    ids=str,
+)
+def test_a_setting_of_the_wrong_kind_is_refused_by_name(settings):
+    with pytest.raises(UsageError) as caught:
+        Alfworld(**settings)
+    assert f"env.alfworld.{next(iter(settings))}" in caught.value.what
+
+
+@pytest.mark.parametrize(
+    "content", [b"no gzip", gzip.compress(b"{}")[:-9], gzip.compress(b"{}")[:10] + b"????"]
+)
+def test_a_list_of_games_that_is_no_gzip_is_named(tmp_path, content):
+    games = tmp_path / "games.jsonl.gz"
+    games.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read"):
+        next(Alfworld(data=str(games)).tasks("test"))
+
+
+def test_a_game_without_its_trajectory_is_named(tmp_path):
+    game = tmp_path / "valid_unseen" / "game"
+    game.mkdir(parents=True)
+    (game / "game.tw-pddl").write_text("{}")
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        next(Alfworld(data=str(tmp_path)).tasks("test"))
+    assert "traj_data.json" in caught.value.why
 
 
 def test_a_goal_survives_json():

@@ -17,6 +17,8 @@ from agentray.env import (
     Finding,
     Hosting,
     TextEnv,
+    check_int,
+    check_path,
 )
 from agentray.errors import UsageError, closest
 from agentray.types import Family, Message, Split, Task, Trajectory
@@ -64,13 +66,16 @@ class Database:
                 they call columns by their headers and quote values, over fewer columns.
 
         Raises:
-            UsageError: There is no such file.
+            UsageError: There is no such file, or a setting is of the wrong kind.
             DataError: The file is not DBBench's.
         """
+        check_path(self.id, "data", data)
+        check_int(self.id, "seed", seed)
+        check_int(self.id, "max_turns", max_turns, least=1)
         if requests not in get_args(Requests):
             raise UsageError(
                 f"requests is {requests!r}",
-                closest(requests, get_args(Requests)),
+                closest(str(requests), get_args(Requests)),
                 "--set env.database.requests=free",
             )
         self.max_turns = max_turns

@@ -70,3 +70,8 @@ def test_a_file_that_is_no_text_is_a_data_error(tmp_path):
 def test_a_missing_file_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="absent"):
         list(General(data=str(tmp_path / "absent.jsonl")).tasks("train"))
+
+
+def test_a_data_file_that_is_no_path_is_refused():
+    with pytest.raises(UsageError, match=r"env\.general\.data"):
+        General(data=5)
