@@ -24,9 +24,23 @@ Out = Annotated[Path | None, typer.Option("--out", help="Output directory.")]
 def resolved(
     kind: type[_C], table: str, file: Path | None, sets: list[str] | None, dry_run: bool, **values: Any
 ) -> _C:
-    """Resolved settings of a stage; with `dry_run`, print them and stop."""
+    """Resolved settings of a stage; with `dry_run`, print them and stop.
+
+    Raises:
+        UsageError: The file, a key or a value is wrong, or an environment with settings is not installed.
+    """
     config = load(kind, table, file=file, overrides=sets or (), values=values)
+    _check_environments(config)
     if dry_run:
         console.show({"stage": table, "settings": config.model_dump(mode="json")}, as_json=True)
         raise typer.Exit(0)
     return config
+
+
+def _check_environments(config: Settings) -> None:
+    """Refuse settings of environments that are not installed, a sweep's evaluation included."""
+    settings = getattr(getattr(config, "evaluate", config), "env", None)
+    if settings:
+        from agentray.env import check_ids
+
+        check_ids(settings)

@@ -7,6 +7,7 @@ from itertools import islice
 
 from agentray.config import RolloutConfig
 from agentray.env import Environment, build
+from agentray.errors import UsageError
 from agentray.rollout.orders import Attempt
 from agentray.types import EnvSpec, Task
 
@@ -26,6 +27,9 @@ class Plan:
         config: Sizes, seed and temperatures.
         specs: The environments.
         policy: Name of the policy.
+
+    Raises:
+        UsageError: An environment has no such task.
     """
 
     def __init__(self, config: RolloutConfig, specs: Sequence[EnvSpec], policy: str) -> None:
@@ -90,4 +94,12 @@ class Plan:
         last = config.first_task + config.num_tasks - 1
         if next(environment.tasks(config.split, last), None) is not None:
             return config.num_tasks
-        return sum(1 for _ in islice(environment.tasks(config.split, config.first_task), config.num_tasks))
+        found = sum(1 for _ in islice(environment.tasks(config.split, config.first_task), config.num_tasks))
+        if not found:
+            env, data = environment.id, config.env.get(environment.id, {}).get("data")
+            raise UsageError(
+                f"no task of {env!r} in split {config.split!r} from number {config.first_task} on",
+                f"`data` is {str(data)!r} and holds none" if data else "the environment has none",
+                f"give another --split, or other tasks: --set env.{env}.data=PATH",
+            )
+        return found

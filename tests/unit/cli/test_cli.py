@@ -27,6 +27,28 @@ def call(capsys, *arguments):
             "'train', 'validation' or 'test'",
         ),
         (["rollout", "--env", "database"], "it has no default"),
+        (["evaluate", "--env", "database", "--set", "env.databse.data=absent"], "did you mean 'database'?"),
+        (["report", "x", "--out", "y", "--set", "env.databse.seed=1"], "did you mean 'database'?"),
+        (
+            [
+                "tune",
+                "--data",
+                "d",
+                "--model",
+                "m",
+                "--env",
+                "count",
+                "--out",
+                "x",
+                "--set",
+                "tune.evaluate.env.cout.length=1",
+            ],
+            "did you mean 'count'?",
+        ),
+        (
+            ["rollout", "--env", "general", "--set", "rollout.first_task=9999", "--out", "x"],
+            "the environment has none",
+        ),
         (["evaluate", "--env", "database", "--set", "env.database.data=absent.jsonl"], "absent.jsonl"),
         (["evaluate", "--env", "database", "--model", "no/such/model/dir"], "no such directory"),
         (["evaluate", "--suite", "genral", "--model", "smollm2-135m"], "did you mean 'general'?"),
@@ -67,6 +89,37 @@ def test_a_wrong_call_prints_three_lines_and_writes_nothing(capsys, tmp_path, mo
         "fix",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["rollout", "evaluate"])
+def test_a_plan_without_a_task_is_refused_and_names_the_data(capsys, tmp_path, command):
+    out, data = tmp_path / "out", tmp_path / "games"
+    data.mkdir()
+    code, _, err = call(
+        capsys,
+        command,
+        "--env",
+        "alfworld",
+        "--set",
+        f"env.alfworld.data={data}",
+        "--split",
+        "test",
+        "--out",
+        str(out),
+    )
+    assert code == 2 and not out.exists()
+    assert all(part in err for part in ("alfworld", "'test'", str(data), "fix:"))
+
+
+def test_an_output_directory_that_is_a_file_is_refused(capsys, tmp_path):
+    taken = tmp_path / "file"
+    taken.write_text("mine")
+    for out in (taken, taken / "inside"):
+        code, _, err = call(
+            capsys, "rollout", "--env", "count", "--set", "rollout.num_workers=0", "--out", str(out)
+        )
+        assert code == 2 and f"cannot write to {str(out)!r}" in err and "fix: give another --out" in err
+    assert taken.read_text() == "mine"
 
 
 def test_with_json_an_error_is_one_document_on_stdout(capsys):
