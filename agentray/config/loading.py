@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +37,7 @@ def load(
         UsageError: The file cannot be read, or a key or value is wrong.
     """
     document = _read_toml(file) if file else {}
-    merged: dict[str, Any] = dict(document.get(table, {}))
+    merged: dict[str, Any] = dict(_as_table(document.get(table, {}), table, f"write [{table}] in {file}"))
     if "env" in kind.model_fields and "env" in document:
         merged["env"] = document["env"]
     _merge(merged, values or {})
@@ -52,7 +53,9 @@ def _merge(settings: dict[str, Any], values: Mapping[str, Any]) -> None:
     """Write the values that were given over the settings, table by table."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            inner = dict(settings.get(key, {}))
+            inner = dict(
+                _as_table(settings.get(key, {}), key, "leave it out of the file, or make it a table")
+            )
             _merge(inner, value)
             settings[key] = inner
         elif value is not None:
@@ -86,13 +89,26 @@ def _apply(override: str, table: str, settings: dict[str, Any]) -> None:
             closest(keys[0], [table, "env"]),
             f"--set {table}.{'.'.join(keys[1:])}={text}",
         )
-    if keys[0] == table:
-        keys = keys[1:]
-    for key in keys[:-1]:
-        inner = settings.get(key, {})
-        settings[key] = dict(inner) if isinstance(inner, Mapping) else inner.model_dump()
+    for depth, key in enumerate(keys[:-1]):
+        if depth == 0 and key == table:
+            continue
+        name = ".".join(keys[: depth + 1])
+        settings[key] = dict(_as_table(settings.get(key, {}), name, f"give it whole: --set {name}=…"))
         settings = settings[key]
     settings[keys[-1]] = _parse_value(text.strip())
+
+
+def _as_table(value: Any, name: str, fix: str) -> Mapping[str, Any]:
+    """The value, which must be a table.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if isinstance(value, Settings):
+        return value.model_dump()
+    if isinstance(value, Mapping):
+        return value
+    raise UsageError(f"{name!r} is {value!r}", "it is no table, so it holds no settings", fix)
 
 
 def _parse_value(text: str) -> Any:
@@ -107,6 +123,7 @@ def _explain(error: ValidationError, kind: type[Settings], table: str) -> UsageE
     problem = error.errors()[0]
     location = [str(part) for part in problem["loc"]]
     key = ".".join([table, *location])
+    whole = ".".join([table, *takewhile(lambda part: not part.isdecimal(), location)])  # lists have no parts
     if problem["type"] == "extra_forbidden":
         accepted: Mapping[str, Any] = kind.model_fields
         for part in location[:-1]:
@@ -115,11 +132,10 @@ def _explain(error: ValidationError, kind: type[Settings], table: str) -> UsageE
         return UsageError(f"unknown setting {key!r}", closest(location[-1], accepted), "correct its name")
     if problem["type"] == "missing":
         option = location[-1].removesuffix("s").replace("_", "-")
-        return UsageError(
-            f"setting {key!r} is missing", "it has no default", f"give --{option}, or --set {key}=…"
-        )
+        fix = f"--set {whole}=…" if whole != key else f"give --{option}, or --set {key}=…"
+        return UsageError(f"setting {key!r} is missing", "it has no default", fix)
     if not location:
         return UsageError(
             f"the settings of {table!r} do not fit together", problem["msg"], "change one of them"
         )
-    return UsageError(f"setting {key!r} is {problem['input']!r}", problem["msg"], f"--set {key}=…")
+    return UsageError(f"setting {key!r} is {problem['input']!r}", problem["msg"], f"--set {whole}=…")

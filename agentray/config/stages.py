@@ -275,7 +275,9 @@ class TuneConfig(Settings):
         """The trials' directories follow from `out`; nobody has to name them."""
         if isinstance(values, dict) and "out" in values:
             for stage in ("train", "evaluate"):
-                values[stage] = {"out": values["out"], **values.get(stage, {})}
+                inner = values.get(stage, {})
+                if isinstance(inner, dict):
+                    values[stage] = {"out": values["out"], **inner}
         return values
 
 

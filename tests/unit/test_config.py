@@ -36,12 +36,49 @@ def test_overrides_reach_nested_tables_and_keep_plain_text():
         (["nonsense"], "not of the form table.key=value"),
         (["rolout.num_tasks=3"], "did you mean 'rollout'?"),
         (["rollout.split=tests"], "'train', 'validation' or 'test'"),
+        (["rollout.envs.a=1"], "it is no table"),
+        (["rollout.policy=random", "rollout.policy.a=1"], "it is no table"),
+        (["rollout.sampling=3"], "should be a valid dictionary"),
+        (["env=3"], "not of the form"),
+        (["env.count=3"], "should be a valid dictionary"),
+        (["env.count=3", "env.count.length=3"], "it is no table"),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_accepted_ones(overrides, said):
     with pytest.raises(UsageError) as caught:
         rollout(values={"envs": ["count"], "out": "a"}, overrides=overrides)
     assert said in caught.value.why
+
+
+@pytest.mark.parametrize("text", ["rollout = 3", "[rollout]\nsampling = 3", "env = 3", "[env]\ncount = 3"])
+def test_a_file_with_something_else_where_a_table_belongs_is_refused(tmp_path, text):
+    file = tmp_path / "job.toml"
+    file.write_text(text)
+    given = {"envs": ["count"], "out": "a", "sampling": {"temperature": 1}, "env": {"count": {"length": 2}}}
+    with pytest.raises(UsageError):
+        rollout(file=file)
+    with pytest.raises(UsageError):
+        rollout(file=file, values=given)
+
+
+@pytest.mark.parametrize("overrides", [["tune.train=5"], ["tune.evaluate=x"], ["tune.train.optimizer=x"]])
+def test_a_sweep_whose_stage_is_no_table_is_refused(overrides):
+    values = {"out": "sweep", "evaluate": {"envs": ["count"]}}
+    with pytest.raises(UsageError):
+        load(TuneConfig, "tune", values=values, overrides=overrides)
+
+
+def test_what_is_wrong_inside_a_list_is_mended_by_giving_the_list():
+    values = {"agent": ["a"], "out": "b", "model": "m", "general": [{"path": "talks.json"}]}
+    with pytest.raises(UsageError) as caught:
+        load(MixConfig, "mix", values=values)
+    assert (caught.value.what, caught.value.fix) == (
+        "setting 'mix.general.0.name' is missing",
+        "--set mix.general=…",
+    )
+    with pytest.raises(UsageError, match=r"'mix\.general' is \[") as caught:
+        load(MixConfig, "mix", values=values, overrides=["mix.general.0.name=x"])
+    assert caught.value.fix == "give it whole: --set mix.general=…"
 
 
 def test_a_missing_setting_names_its_option():
