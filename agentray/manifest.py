@@ -81,6 +81,22 @@ def read(directory: Path) -> Manifest:
         ) from error
 
 
+def make_directory(directory: Path) -> None:
+    """Make an output directory if it is not there.
+
+    Raises:
+        UsageError: It is a file, or cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {str(directory)!r}",
+            error.strerror or str(error),
+            "give another --out DIRECTORY",
+        ) from error
+
+
 def start_over(directory: Path, stage: str, inputs: Iterable[Path]) -> None:
     """Empty the output directory of an earlier run of a stage, or make a new one.
 
@@ -91,7 +107,7 @@ def start_over(directory: Path, stage: str, inputs: Iterable[Path]) -> None:
     directory = directory.resolve()
     if directory.exists():
         shutil.rmtree(directory)
-    directory.mkdir(parents=True)
+    make_directory(directory)
 
 
 def check_output(directory: Path, stage: str, inputs: Iterable[Path]) -> None:

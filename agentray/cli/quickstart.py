@@ -154,7 +154,7 @@ class _Quickstart:
     def run(self) -> dict[str, Any]:
         """All stages."""
         started = time.monotonic()
-        self._out.mkdir(parents=True, exist_ok=True)
+        manifest.make_directory(self._out)
         with _peak_memory() as peak, connected():
             self._stage("weights", self._weights)
             self._stage("rollout", self._rollout)

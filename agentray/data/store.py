@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from agentray import manifest
 from agentray.data.journal import Assembler, Entry, Segment, read_lines
 from agentray.data.lock import lock
 from agentray.data.records import fitted, from_row, table, to_row
@@ -58,6 +59,7 @@ class RunStore:
         retry_failed: Whether attempts that failed may have another outcome.
 
     Raises:
+        UsageError: The directory is a file, or cannot be made.
         ResourceError: Another process has this run open, or the disk has no locks.
     """
 
@@ -66,7 +68,7 @@ class RunStore:
     ) -> None:
         self.directory = directory
         self._segment_rows, self._retry_failed = segment_rows, retry_failed
-        directory.mkdir(parents=True, exist_ok=True)
+        manifest.make_directory(directory)
         self._lock = lock(directory)
         self.set_aside: list[str] = []
         """Files, lines and attempts that could not be read or stored, by name and reason."""

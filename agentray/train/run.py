@@ -73,7 +73,7 @@ def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
     model = resolve_model(config.model)
     tokenizer = load_tokenizer(config.model)
     check_frozen(model, config.frozen_layers)
-    config.out.mkdir(parents=True, exist_ok=True)
+    manifest.make_directory(config.out)
     _check_identity(config.out, identity)
     with connected(), _watched(config, progress):
         _fit(config, model)

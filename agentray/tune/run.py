@@ -56,7 +56,7 @@ def run(config: TuneConfig, progress: Progress = silent) -> TuneSummary:
         AgentrayError: A trial failed.
     """
     started = time.monotonic()
-    config.out.mkdir(parents=True, exist_ok=True)
+    manifest.make_directory(config.out)
     with connected():
         trials = _sweep(config, progress)
     best, why = recommend(trials, config.max_general_loss)

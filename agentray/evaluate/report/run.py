@@ -73,7 +73,7 @@ def run(
     report |= {"machine": manifest.machine(), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     report |= more or {}
     pieces = [find_pieces(_tokenizers(config, each)) for each in runs]
-    config.out.mkdir(parents=True, exist_ok=True)
+    manifest.make_directory(config.out)
     manifest.write_json(config.out / "report.json", report)
     write_page(report, archive.encode(runs, pieces) if runs else None, config.out / "report.html")
     return ReportSummary(

@@ -230,7 +230,7 @@ def _claim(task: _Task, config: SuiteConfig) -> None:
                 "give another --out",
             )
         return
-    task.directory.mkdir(parents=True, exist_ok=True)
+    manifest.make_directory(task.directory)
     manifest.write_json(path, identity)
 
 
