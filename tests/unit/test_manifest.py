@@ -69,18 +69,17 @@ def test_start_over_keeps_what_it_is_to_read(tmp_path, out):
     assert manifest.is_complete(read)
 
 
-@pytest.mark.parametrize("make", [manifest.start_over, manifest.make_directory])
-def test_an_output_directory_that_is_a_file_or_lies_in_one_is_refused(tmp_path, make):
-    (tmp_path / "file").write_text("mine")
-    for path in (tmp_path / "file", tmp_path / "file" / "inside"):
-        with pytest.raises(UsageError, match="cannot write to"):
-            make(path)
-    assert (tmp_path / "file").read_text() == "mine"
-
-
 def test_json_is_replaced_whole(tmp_path):
     path = tmp_path / "a.json"
     manifest.write_json(path, {"a": 1})
     manifest.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 2}
     assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_an_output_directory_that_is_a_file_or_lies_in_one_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "inside"):
+        with pytest.raises(UsageError, match="cannot write to"):
+            manifest.make_directory(path)
+    assert (tmp_path / "file").read_text() == "mine"
