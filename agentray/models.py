@@ -87,6 +87,15 @@ def resolve_model(name: str, progress: Progress | None = None) -> str:
     )
 
 
+def unloadable(name: str, error: Exception) -> UsageError:
+    """What a user is told when the files of a model that `resolve_model` accepts cannot be loaded."""
+    return UsageError(
+        f"cannot load model {name!r}",
+        " ".join(str(error).split()) or type(error).__name__,
+        "check its name and the network, or give a known model (`agentray models list`) or a directory",
+    )
+
+
 def check_directory(path: Path) -> None:
     """Check that a model directory is complete.
 
@@ -233,8 +242,9 @@ def _last_line(text: str) -> str:
 def _shards(index: Path) -> list[str]:
     """File names that a safetensors index lists."""
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return sorted(names, key=Path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"cannot read {str(index)!r}", f"not a safetensors index: {error!r}", "copy the model again"
         ) from error

@@ -25,7 +25,7 @@ from agentray.errors import (
     UnavailableError,
     UsageError,
 )
-from agentray.models import resolve_model
+from agentray.models import resolve_model, unloadable
 from agentray.template import prompt_of
 from agentray.types import Message, Reply, Sampling, Usage
 
@@ -237,11 +237,13 @@ class VllmEngine:
 
         # Left to itself, vLLM starts a Ray actor per GPU, and this actor has already reserved them all.
         backend = "mp" if self._config.num_gpus > 1 else None
-        arguments = AsyncEngineArgs(
-            model=model, distributed_executor_backend=backend, **engine_arguments(self._config)
-        )
         try:
+            arguments = AsyncEngineArgs(
+                model=model, distributed_executor_backend=backend, **engine_arguments(self._config)
+            )
             return AsyncLLM.from_engine_args(arguments)
+        except OSError as error:
+            raise unloadable(self._model, error) from error
         except ValueError as error:
             raise UsageError(
                 f"vLLM cannot run {self._model!r}", str(error), "correct the model or the engine settings"

@@ -31,7 +31,7 @@ from agentray.data.records import messages
 from agentray.data.samples import Sample
 from agentray.data.store import read_run
 from agentray.errors import DataError, UsageError
-from agentray.models import resolve_model
+from agentray.models import resolve_model, unloadable
 from agentray.types import Message, Trajectory
 
 _CORPUS = "corpus.parquet"
@@ -171,10 +171,7 @@ def load_tokenizer(model: str) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(place)
     except Exception as error:  # a broken file raises what it happens to break
-        why = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise UsageError(
-            f"cannot load the tokenizer of model {model!r}", why, "copy the model again, or give another"
-        ) from error
+        raise unloadable(model, error) from error
     if not tokenizer.chat_template:
         raise DataError(
             f"model {model!r} has no chat template",

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from agentray import manifest
-from agentray.cluster import connected
+from agentray.cluster import cause, connected
 from agentray.config import TuneConfig
+from agentray.env import build, resolve
 from agentray.errors import AgentrayError, MissingDependencyError
+from agentray.models import resolve_model
+from agentray.train.corpus import read_corpus
 from agentray.types import Progress, silent
 
 
@@ -56,6 +59,7 @@ def run(config: TuneConfig, progress: Progress = silent) -> TuneSummary:
         AgentrayError: A trial failed.
     """
     started = time.monotonic()
+    _check(config)
     manifest.make_directory(config.out)
     with connected():
         trials = _sweep(config, progress)
@@ -97,6 +101,20 @@ def nested(data: Path | None, model: str | None, envs: list[str] | None, out: Pa
     return {"train": {"data": data, "model": model}, "evaluate": {"envs": envs}, "out": out}
 
 
+def _check(config: TuneConfig) -> None:
+    """Refuse what would end every trial, before the first one starts.
+
+    Raises:
+        UsageError: The data, a value of η, the model, an environment or its settings are wrong.
+    """
+    corpus = read_corpus(config.train.data)
+    for eta in config.etas:
+        corpus.stream(eta)
+    resolve_model(config.train.model)
+    for env in config.evaluate.envs:
+        build(resolve(env, config.evaluate.env.get(env)))
+
+
 def _sweep(config: TuneConfig, progress: Progress) -> list[Trial]:
     """Let Ray Tune run the trials; returns them by rising η."""
     try:
@@ -126,10 +144,18 @@ def _sweep(config: TuneConfig, progress: Progress) -> list[Trial]:
     )
     results = tuner.fit()
     if results.errors:
-        why = str(results.errors[0]).strip().splitlines()[-1]
-        raise AgentrayError("a trial failed", why, "run the same command again")
+        raise _failed(results.errors[0]) from results.errors[0]
     trials = [Trial(**result.metrics["trial"]) for result in results]
     return sorted(trials, key=lambda trial: trial.eta)
+
+
+def _failed(error: BaseException) -> AgentrayError:
+    """Why a trial failed; its own error, where Ray hands one back."""
+    problem = cause(error)
+    if isinstance(problem, AgentrayError):
+        return AgentrayError(f"a trial failed: {problem.what}", problem.why, problem.fix)
+    lines = str(error).strip().splitlines()
+    return AgentrayError("a trial failed", lines[-1] if lines else repr(error), "run the same command again")
 
 
 def _trial(sampled: dict[str, Any], *, shared: Mapping[str, Any]) -> None:

@@ -160,7 +160,11 @@ def test_an_unknown_name_names_the_closest() -> None:
     assert "did you mean 'smollm2-135m'?" in caught.value.why
 
 
-def test_a_path_that_does_not_exist_is_not_taken_for_a_hub_id(tmp_path: Path) -> None:
+def test_a_path_that_does_not_exist_is_not_taken_for_a_hub_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").mkdir()
     for name in (str(tmp_path / "model"), "./model", "../runs/model", "tests/nothing"):
         with pytest.raises(UsageError, match="no model"):
             resolve_model(name)
@@ -196,8 +200,22 @@ def test_every_shard_of_the_index_must_be_there(tmp_path: Path) -> None:
     assert caught.value.why == f"it lacks {weights['b']}"
 
 
-def test_an_index_that_is_no_index_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", [b"[]", b"\xff\xfe", b'{"weight_map": {"a": 5}}', b'{"weight_map": {"a": 5, "b": "x"}}']
+)
+def test_an_index_that_is_no_index_is_named(tmp_path: Path, content: bytes) -> None:
     folder = make_model(tmp_path / "model")
-    (folder / "model.safetensors.index.json").write_text("[]")
+    (folder / "model.safetensors.index.json").write_bytes(content)
     with pytest.raises(UsageError, match="cannot read"):
         check_directory(folder)
+
+
+def test_a_model_whose_tokenizer_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    from agentray.evaluate.contamination.subwords import SubwordTokenizer
+    from agentray.train.corpus import load_tokenizer
+
+    folder = make_model(tmp_path / "model")
+    for load in (load_tokenizer, SubwordTokenizer):
+        with pytest.raises(UsageError, match="cannot load model"):
+            load(str(folder))

@@ -8,7 +8,7 @@ import numpy as np
 
 from agentray.data.contamination.words import PADDING, Tokens
 from agentray.errors import MissingDependencyError
-from agentray.models import resolve_model
+from agentray.models import resolve_model, unloadable
 
 
 class SubwordTokenizer:
@@ -19,7 +19,7 @@ class SubwordTokenizer:
 
     Raises:
         MissingDependencyError: transformers is not installed.
-        UsageError: There is no such model.
+        UsageError: There is no such model, or its tokenizer cannot be loaded.
     """
 
     def __init__(self, model: str) -> None:
@@ -29,7 +29,10 @@ class SubwordTokenizer:
             raise MissingDependencyError(
                 "a model's tokenizer needs transformers", str(error), 'pip install "agentray[train]"'
             ) from error
-        self._tokenizer = AutoTokenizer.from_pretrained(resolve_model(model))
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(resolve_model(model))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise unloadable(model, error) from error
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
         """The tokens of some documents; each is the four bytes of its id."""
