@@ -55,6 +55,12 @@ class ResourceError(AgentrayError):
     """The machine or cluster lacks what the stage needs: memory, CPUs, a port, disk."""
 
 
+class Interruption(AgentrayError):
+    """Ctrl-C ended the command."""
+
+    exit_code = 130
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """Sentence that names the accepted values and, where one is near, the likely one.
 

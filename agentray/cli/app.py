@@ -30,7 +30,7 @@ from agentray.config import (
     TrainConfig,
     TuneConfig,
 )
-from agentray.errors import AgentrayError, UsageError
+from agentray.errors import AgentrayError, Interruption, UsageError
 
 app = typer.Typer(
     name="agentray",
@@ -59,9 +59,6 @@ def main(arguments: list[str] | None = None) -> None:
     except AgentrayError as error:
         console.fail(error, as_json=as_json)
         code = error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        code = 130
     except Exception as error:
         # Typer ships its own copy of click, whose errors are known by this method alone.
         if not hasattr(error, "format_message"):
@@ -69,6 +66,9 @@ def main(arguments: list[str] | None = None) -> None:
         usage = UsageError(error.format_message(), "the command line is wrong", "see agentray COMMAND --help")
         console.fail(usage, as_json=as_json)
         code = usage.exit_code
+    if code == Interruption.exit_code:  # Typer makes it of a KeyboardInterrupt
+        ended = Interruption("interrupted", "Ctrl-C", "run the same command again: a stage goes on from here")
+        console.fail(ended, as_json=as_json)
     sys.exit(code or 0)
 
 
@@ -205,6 +205,7 @@ def serve(
     model: Annotated[str | None, typer.Option(help="Model directory or id.")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to bind; loopback by default.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name that clients ask for.")] = None,
     config: ConfigFile = None,
     sets: Sets = None,
     as_json: Json = False,
@@ -213,7 +214,8 @@ def serve(
     """Serve a model behind an OpenAI-compatible API until Ctrl-C."""
     from agentray.serving.run import run
 
-    run(resolved(ServeConfig, "serve", config, sets, dry_run, model=model, port=port, host=host))
+    values = {"model": model, "port": port, "host": host, "name": name}
+    run(resolved(ServeConfig, "serve", config, sets, dry_run, **values))
     if as_json:
         console.show({"stopped": True}, as_json=True)
 
@@ -239,7 +241,7 @@ def evaluate(
     from agentray.cli.suites import evaluate_suite, refuse_mixture
     from agentray.evaluate.run import run
 
-    refuse_mixture(suite, task, env, split)
+    refuse_mixture(suite, task, env, split, policy, model)
     if suite is not None:
         chosen = {
             "suite": suite,
@@ -307,9 +309,12 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
-def version() -> None:
+def version(as_json: Json = False) -> None:
     """Print agentray's version."""
-    print(agentray.__version__)
+    if as_json:
+        console.show({"version": agentray.__version__}, as_json=True)
+    else:
+        print(agentray.__version__)
 
 
 @models.command("fetch")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agentray.cli import console
+from agentray.cli.options import Json
 
 runs = typer.Typer(help="Rollout directories.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -20,8 +21,8 @@ def _group() -> None:
 @runs.command("show")
 def show_(
     directory: Annotated[Path, typer.Argument(help="A rollout's --out.")],
-    most: Annotated[int, typer.Option(help="Most running and failed attempts to name.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    most: Annotated[int, typer.Option(min=0, help="Most running and failed attempts to name.")] = 5,
+    as_json: Json = False,
 ) -> None:
     """Count what a run has done; works while it goes on."""
     from agentray.data.runs import read_plan, show

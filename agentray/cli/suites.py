@@ -11,13 +11,24 @@ from agentray.errors import UsageError
 
 
 def refuse_mixture(
-    suite: str | None, tasks: Sequence[str] | None, envs: Sequence[str] | None, split: str | None
+    suite: str | None,
+    tasks: Sequence[str] | None,
+    envs: Sequence[str] | None,
+    split: str | None,
+    policy: str | None,
+    model: str | None,
 ) -> None:
-    """Refuse options of environments beside a suite, and those of a suite without one.
+    """Refuse options of environments beside a suite, those of a suite without one, and two that act.
 
     Raises:
         UsageError: They do not fit together.
     """
+    if policy and model:
+        raise UsageError(
+            "--policy and --model are both given",
+            "each says who acts",
+            "give one of them; the model to ask an endpoint for is --set evaluate.model=NAME",
+        )
     if suite is None and tasks:
         raise UsageError(
             "--task names a benchmark of a suite",

@@ -14,6 +14,8 @@ from agentray.config.stages import Settings
 from agentray.errors import UsageError, closest
 
 Config = TypeVar("Config", bound=Settings)
+_POSITIONAL = {"report.runs", "rescore.run"}
+"""Settings that the command line takes without an option."""
 
 
 def load(
@@ -131,8 +133,9 @@ def _explain(error: ValidationError, kind: type[Settings], table: str) -> UsageE
             accepted = annotation.model_fields if isinstance(annotation, type(Settings)) else {}
         return UsageError(f"unknown setting {key!r}", closest(location[-1], accepted), "correct its name")
     if problem["type"] == "missing":
-        option = location[-1].removesuffix("s").replace("_", "-")
-        fix = f"--set {whole}=…" if whole != key else f"give --{option}, or --set {key}=…"
+        option = "--" + location[-1].removesuffix("s").replace("_", "-")
+        given = f"agentray {table} RUN" if key in _POSITIONAL else option
+        fix = f"--set {whole}=…" if whole != key else f"give {given}, or --set {key}=…"
         return UsageError(f"setting {key!r} is missing", "it has no default", fix)
     if not location:
         return UsageError(

@@ -121,7 +121,7 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, 0))
         except OSError as error:
             raise UsageError(
-                f"cannot bind to {host!r}", error.strerror or str(error), "serve.host=127.0.0.1"
+                f"cannot bind to {host!r}", error.strerror or str(error), "--host 127.0.0.1"
             ) from error
         free = probe.getsockname()[1]
     raise ResourceError(f"port {port} on {host} is in use", why, f"take a free one: --port {free}")
@@ -141,7 +141,8 @@ def _check_memory(config: ServeConfig, model: Path) -> None:
         raise ResourceError(
             f"not enough memory to serve {config.model!r}",
             f"it takes about {needed / 2**30:.1f} GiB and {available / 2**30:.1f} GiB are free",
-            "end other programs, lower engine.kv_cache_gib or num_replicas, or take a smaller model",
+            "end other programs, take a smaller model, or less cache: "
+            f"--set serve.engine.kv_cache_gib={config.engine.kv_cache_gib / 2:g}",
         )
 
 
@@ -168,7 +169,8 @@ def _deploy(config: ServeConfig) -> None:
             raise ResourceError(
                 f"model {config.model!r} was not served within {config.engine.start_timeout_s:g} s",
                 _state(serve.status().applications.get(_APPLICATION)),
-                "raise engine.start_timeout_s, or see /tmp/ray/session_latest/logs/serve",
+                "see /tmp/ray/session_latest/logs/serve, or wait longer: "
+                f"--set serve.engine.start_timeout_s={4 * config.engine.start_timeout_s:g}",
             )
         time.sleep(0.25)
 
@@ -202,7 +204,7 @@ def _check_cpus(num_replicas: int) -> None:
         raise ResourceError(
             f"{num_replicas} replicas want {num_replicas} CPUs",
             f"the cluster has {total:g}",
-            f"serve.num_replicas={int(total)}",
+            f"--set serve.num_replicas={int(total)}" if total >= 1 else "add a node with CPUs to the cluster",
         )
 
 

@@ -1,6 +1,9 @@
 """The command line: exit codes, errors in three lines, one JSON document."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -59,6 +62,10 @@ def call(capsys, *arguments):
         ),
         (["evaluate", "--suite", "general", "--env", "count", "--model", "m"], "its own questions"),
         (["evaluate", "--task", "gsm8k"], "no suite is given"),
+        (["evaluate", "--env", "count", "--policy", "expert", "--model", "random"], "each says who acts"),
+        (["runs", "show", "x", "--most", "-1"], "the command line is wrong"),
+        (["report", "--set", "report.out=x"], "give agentray report RUN, or --set report.runs="),
+        (["serve", "--model", "m", "--name", "n", "--port", "0"], "greater than or equal to 1"),
         (
             ["evaluate", "--suite", "general", "--model", "m", "--set", "evaluate.data.gsm8k=absent"],
             "'absent' is no directory",
@@ -140,6 +147,25 @@ def test_the_environments_are_listed(capsys):
     code, out, _ = call(capsys, "environments", "--json")
     assert code == 0
     assert {"database", "alfworld", "general"} <= set(json.loads(out)["environments"])
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=str)
+def test_ctrl_c_exits_with_130_and_says_how_to_go_on(tmp_path, options):
+    program = (
+        "import signal, sys; from agentray.cli import main; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); main(sys.argv[1:])"
+    )
+    endless = ["rollout", "--env", "count", "--num-tasks", "10000000", "--set", "rollout.num_workers=0"]
+    command = [sys.executable, "-c", program, *endless, "--out", str(tmp_path / "out"), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        running.stderr.readline()  # its first sign of progress
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=120)
+    assert running.returncode == 130
+    if options:
+        assert json.loads(out)["error"]["type"] == "Interruption"
+    else:
+        assert out == "" and "error: interrupted" in err and "run the same command again" in err
 
 
 def test_help_keeps_its_brackets(capsys):
