@@ -5,21 +5,29 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LOCK ?= requirements/cpu.lock
 STAMP := $(VENV)/.installed
+INSTALLED := $(shell cat $(STAMP) 2>/dev/null)
+# The stamp holds the name of the lock that was installed, which stays the choice until another one is named.
+LOCK ?= $(or $(INSTALLED),requirements/cpu.lock)
 PROJECTS := . environments/database environments/alfworld
 PLUGINS := $(wildcard environments/*/pyproject.toml)
 
-.PHONY: install quickstart test soak check format lock clean
+RECORDS := $(wildcard $(or $(AGENTRAY_TEST_DATA),../shared/data)/dbbench/dev.jsonl)
+
+.PHONY: install quickstart test soak check format lock clean another-lock
 
 install: $(STAMP)
 
-$(STAMP): $(LOCK) pyproject.toml $(PLUGINS) requirements/install.sh
+# Another lock starts from an empty environment: pip would keep what it finds, and take nothing away.
+$(STAMP): $(LOCK) pyproject.toml $(PLUGINS) requirements/install.sh $(if $(filter-out $(LOCK),$(INSTALLED)),another-lock)
 	@PYTHON=$(PYTHON) VENV=$(VENV) LOCK=$(LOCK) sh requirements/install.sh $(PROJECTS)
-	@touch $@
+	@echo $(LOCK) >$@
+
+another-lock:
+	rm -rf $(VENV)
 
 quickstart: install
-	@$(BIN)/agentray quickstart --out runs/quickstart $(ARGS)
+	@$(BIN)/agentray quickstart --out runs/quickstart $(addprefix --set quickstart.benchmark=,$(RECORDS)) $(ARGS)
 
 test: install
 	@$(BIN)/python -m pytest $(ARGS)

@@ -36,8 +36,7 @@ Every stage reads one table of a TOML file (`--config FILE`); command-line optio
 prints the resolved settings. Settings of an environment stand in `[env.NAME]`, on the command line `--set
 env.NAME.key=value`; the environment's README lists them. Environment variables hold secrets and paths only:
 `AGENTRAY_API_KEY` (the key an endpoint asks for, or is asked with), `AGENTRAY_CACHE` (fetched models),
-`AGENTRAY_TEST_DATA` (real benchmark records for tests and the quickstart), `RAY_ADDRESS` (a cluster to
-join).
+`AGENTRAY_TEST_DATA` (real benchmark records for tests), `RAY_ADDRESS` (a cluster to join).
 
 This page is generated from the code by `python docs/generate.py`.
 """
@@ -65,8 +64,6 @@ def _default(field: Any) -> str:
         return "required"
     if isinstance(field.default, config.Settings):
         return "see its table"
-    if isinstance(field.default, Path) and field.default.is_absolute():
-        return "`$AGENTRAY_TEST_DATA/" + "/".join(field.default.parts[-2:]) + "`"
     return f"`{field.default}`"
 
 

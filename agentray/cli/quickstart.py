@@ -8,7 +8,8 @@ Every stage is the one its own command runs, so an interrupted quickstart goes o
 from __future__ import annotations
 
 import json
-import os
+import shlex
+import shutil
 import socket
 import sys
 import threading
@@ -40,6 +41,7 @@ from agentray.config import (
     Settings,
     TrainConfig,
 )
+from agentray.env import build, resolve
 from agentray.types import Progress
 
 _T = TypeVar("_T")
@@ -48,7 +50,6 @@ _ENGINE = EngineConfig(max_model_len=2048, kv_cache_gib=2)
 """Its cache holds all conversations of the test at once; with less, prompts are computed again and again."""
 _TEMPERATURE = 0.5
 """Of the base model's answers to general prompts; it is distilled at the same temperature."""
-_DATA = Path(os.environ.get("AGENTRAY_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
 class QuickstartConfig(Settings):
@@ -80,12 +81,18 @@ class QuickstartConfig(Settings):
     """Lowest layers that keep their weights."""
     num_test: int = Field(40, ge=1)
     """Unseen tasks per environment to score on, before and after."""
-    benchmark: Path | None = _DATA / "dbbench" / "dev.jsonl"
-    """AgentBench's database records, scored too where the file exists; never trained on."""
+    benchmark: Path | None = None
+    """AgentBench's database records, `data/dbbench/dev.jsonl` of its repository: scored too, never trained
+    on. None leaves that figure out."""
 
 
 def run(config: QuickstartConfig) -> dict[str, Any]:
-    """The whole loop; returns the report."""
+    """The whole loop; returns the report.
+
+    Raises:
+        UsageError: A setting is wrong, or `benchmark` is no file of such records.
+        AgentrayError: As the stages do.
+    """
     return _Quickstart(config).run()
 
 
@@ -146,10 +153,11 @@ class _Quickstart:
         sizes = {"alfworld": config.num_alfworld, "database": config.num_database}
         self._sizes = {env: size for env, size in sizes.items() if size}
         self._settings: EnvSettings = {"database": {"requests": config.database_requests}}
-        benchmark = config.benchmark
-        self._benchmark = benchmark if benchmark is not None and benchmark.is_file() else None
-        if benchmark is not None and self._benchmark is None:
-            print(f"no AgentBench records at {benchmark}: that figure is left out", file=sys.stderr)
+        if config.benchmark is None:
+            how = "--set quickstart.benchmark=FILE"
+            print(f"AgentBench's records are not given ({how}): their figure is left out", file=sys.stderr)
+        else:
+            build(resolve("database", {"data": str(config.benchmark)}))
 
     def run(self) -> dict[str, Any]:
         """All stages."""
@@ -167,7 +175,7 @@ class _Quickstart:
             "peak_memory_bytes": peak(),
             "wall_s": round(time.monotonic() - started, 1),
             "env": self._settings,
-            "serve_command": f"agentray serve --model {self._out / 'model'} --port 8000",
+            "serve_command": f"{_typed()} serve --model {shlex.quote(str(self._out / 'model'))} --port 8000",
         }
         return self._report(more)
 
@@ -262,13 +270,13 @@ class _Quickstart:
         settings = {"model": _SERVED_NAME} if policy.startswith("http") else {}
         shared: dict[str, Any] = {"policy": policy, "engine": self._engine, **settings}
         records = None
-        if self._benchmark is not None:
+        if self._config.benchmark is not None:
             config = EvaluateConfig(
                 envs=["database"],
                 out=self._out / f"agentbench-{when}",
                 num_tasks=60,
                 num_workers=1,
-                env={"database": {"data": str(self._benchmark)}},
+                env={"database": {"data": str(self._config.benchmark)}},
                 **shared,
             )
             records = _Meanwhile(partial(run, config))
@@ -288,7 +296,7 @@ class _Quickstart:
     def _report(self, more: Mapping[str, Any]) -> dict[str, Any]:
         from agentray.evaluate.report.run import run
 
-        benchmark = self._benchmark is not None
+        benchmark = self._config.benchmark is not None
         done = run(
             ReportConfig(
                 runs=[self._out / "before", self._out / "after"],
@@ -360,6 +368,14 @@ def _peak_memory() -> Iterator[Callable[[], int]]:
     finally:
         stop.set()
         thread.join()
+
+
+def _typed() -> str:
+    """How this program was called, so that what it proposes works when typed: it may not be on the PATH."""
+    program = Path(sys.argv[0])
+    if program.name != "agentray":
+        return f"{shlex.quote(sys.executable)} -m agentray"
+    return "agentray" if shutil.which("agentray") == str(program) else shlex.quote(str(program))
 
 
 def _free_port() -> int:

@@ -123,10 +123,10 @@ class FilterConfig(Settings):
 
 
 class GeneralSource(Settings):
-    """One file of general conversations."""
+    """One source of general conversations."""
 
     path: Path
-    """ShareGPT or OpenAI-messages records, `.json` or `.jsonl`."""
+    """ShareGPT or OpenAI-messages records, `.json` or `.jsonl`, or a rollout's directory."""
     name: str
     """Name under which its loss and realised ratio are reported."""
     weight: float = Field(1.0, ge=0)

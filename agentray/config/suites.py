@@ -87,4 +87,5 @@ class SuiteConfig(Settings):
     max_retries: int = Field(2, ge=0)
     """How often a question that the machinery failed is asked again."""
     engine: SuiteEngineConfig = SuiteEngineConfig()
-    """The engine, when the policy is a model; its `dtype` and `num_gpus` also hold for log-likelihoods."""
+    """The engine, when the policy is a model; here `max_model_len` is 4096 by default. Its `dtype` and
+    `num_gpus` also hold for log-likelihoods."""
