@@ -15,10 +15,22 @@ from agentray.env import names
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = "\n".join(each.read_text(encoding="utf-8") for each in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-COMMANDS = set(typer.main.get_command(app).commands)
+TREE = typer.main.get_command(app)
+COMMANDS = set(TREE.commands)
+TEXTS = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("environments/*/README.md"),
+    *ROOT.glob("agentray/**/*.py"),
+    *ROOT.glob("jobs/*"),
+    *ROOT.glob("serve/*"),
+]
 spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
 generate = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(generate)
+
+
+STAGES = {name.split(".")[0].split(" ")[0] for name in generate.TABLES if "," not in name}
 
 
 def test_the_configuration_page_is_the_one_the_code_generates():
@@ -47,6 +59,49 @@ def test_no_document_names_a_command_that_is_gone():
         "turns",
     }
     assert used - words <= COMMANDS, used - words - COMMANDS
+
+
+def called(text):
+    """The `agentray` command lines in a text: command words, then what follows up to the end of the line."""
+    text = text.replace("\\\n", " ")
+    for match in re.finditer(r"(?:^|[`\s/])agentray ([a-z]+(?: [a-z]+)?)([^\n`]*)", text, flags=re.M):
+        command, words = TREE, match[1].split()
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        if command is not TREE:
+            yield match[0].strip(), command, match[2].split("#")[0]
+
+
+def options(command):
+    return {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"--help"}
+
+
+def test_every_command_line_in_a_document_has_options_that_exist():
+    lines = [line for path in TEXTS for line in called(path.read_text(encoding="utf-8"))]
+    assert len(lines) > 50
+    for line, command, rest in lines:
+        unknown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest)) - options(command)
+        assert not unknown, f"{line!r} has {unknown}"
+
+
+def leaves(command, name="agentray"):
+    inner = getattr(command, "commands", None)
+    return (
+        [(name, command)]
+        if inner is None
+        else [x for k, c in inner.items() for x in leaves(c, f"{name} {k}")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), leaves(TREE), ids=lambda each: each if isinstance(each, str) else ""
+)
+def test_every_command_takes_json_and_every_stage_its_settings(name, command):
+    found = options(command)
+    assert "--json" in found
+    settings = {"--config", "--set", "--dry-run"}
+    assert settings <= found or not settings & found
+    assert (name.split()[1] in STAGES) == (settings <= found)
 
 
 @pytest.mark.parametrize("name", names())
