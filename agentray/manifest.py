@@ -92,7 +92,7 @@ def make_directory(directory: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"cannot write to {str(directory)!r}",
-            error.strerror or str(error),
+            "it is a file" if directory.is_file() else error.strerror or str(error),
             "give another --out DIRECTORY",
         ) from error
 

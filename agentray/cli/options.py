@@ -39,8 +39,8 @@ def resolved(
 
 def _check_environments(config: Settings) -> None:
     """Refuse settings of environments that are not installed, a sweep's evaluation included."""
-    settings = getattr(getattr(config, "evaluate", config), "env", None)
-    if settings:
-        from agentray.env import check_ids
+    for table in (config, getattr(config, "evaluate", None)):
+        if settings := getattr(table, "env", None):
+            from agentray.env import check_ids
 
-        check_ids(settings)
+            check_ids(settings)

@@ -268,16 +268,20 @@ class TuneConfig(Settings):
     """Trials that run at once."""
     max_general_loss: float = Field(0.03, ge=0)
     """Largest relative rise of the general validation loss that the recommended η may have."""
+    env: EnvSettings = {}
+    """Settings per environment id, with which trials are scored."""
 
     @model_validator(mode="before")
     @classmethod
-    def _trials_live_in_out(cls, values: Any) -> Any:
-        """The trials' directories follow from `out`; nobody has to name them."""
-        if isinstance(values, dict) and "out" in values:
-            for stage in ("train", "evaluate"):
+    def _trials_follow(cls, values: Any) -> Any:
+        """The trials' directories follow from `out`, and the settings of their environments from `env`."""
+        if isinstance(values, dict):
+            out = {"out": values["out"]} if "out" in values else {}
+            env = {"env": values["env"]} if "env" in values else {}
+            for stage, shared in (("train", out), ("evaluate", out | env)):
                 inner = values.get(stage, {})
-                if isinstance(inner, dict):
-                    values[stage] = {"out": values["out"], **inner}
+                if shared and isinstance(inner, dict):
+                    values[stage] = {**shared, **inner}
         return values
 
 

@@ -61,6 +61,16 @@ def test_a_file_with_something_else_where_a_table_belongs_is_refused(tmp_path, t
         rollout(file=file, values=given)
 
 
+def test_a_sweep_scores_with_the_settings_of_its_environments(tmp_path):
+    file = tmp_path / "job.toml"
+    file.write_text("[env.count]\nlength = 2\nmax_turns = 4\n")
+    values = {"out": "sweep", "train": {"data": "d", "model": "m"}, "evaluate": {"envs": ["count"]}}
+    config = load(TuneConfig, "tune", file=file, values=values, overrides=["env.count.length=3"])
+    assert config.evaluate.env == config.env == {"count": {"length": 3, "max_turns": 4}}
+    again = TuneConfig.model_validate(config.model_dump(mode="json"))
+    assert again == config
+
+
 @pytest.mark.parametrize("overrides", [["tune.train=5"], ["tune.evaluate=x"], ["tune.train.optimizer=x"]])
 def test_a_sweep_whose_stage_is_no_table_is_refused(overrides):
     values = {"out": "sweep", "evaluate": {"envs": ["count"]}}
