@@ -19,7 +19,10 @@ def parse_answer(text: str) -> list[str]:
     text = text.strip()
     value = _literal(text)
     if isinstance(value, list | tuple | set):
-        return [item if isinstance(item, str) else str(item) for item in value]
+        try:
+            return [item if isinstance(item, str) else str(item) for item in value]
+        except (ValueError, RecursionError):  # a number of too many digits, nesting of too many levels
+            return [text]
     return [value if isinstance(value, str) else text]
 
 

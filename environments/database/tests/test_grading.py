@@ -32,6 +32,7 @@ def test_answers_are_read_as_literals(text, items):
         "9" * 9_000,
         "[" + "-" * 5000 + "1]",
         "{[]: 1}",
+        "[0x" + "f" * 4000 + "]",
     ],
 )
 def test_hostile_answers_are_only_text(text):
