@@ -4,7 +4,11 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
+
+import pytest
 
 from agentray.sandbox import available
 
@@ -20,3 +24,27 @@ def names() -> tuple[str, ...]:
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(["sh", "-c", command], env=environment, capture_output=True, timeout=180)
     return tuple(available())
+
+
+def as_another_user(script: str) -> str:
+    """What a Python script prints that a user without privileges runs; only root may ask for it."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
+    for python in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
+        try:
+            done = subprocess.run(
+                [python, "-c", script],
+                env=environment,
+                cwd="/",
+                user=12345,
+                group=12345,
+                extra_groups=[],
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        except OSError:
+            continue
+        if "No module named 'agentray'" not in done.stderr:
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+    pytest.skip("no other user may read the interpreter and this checkout")

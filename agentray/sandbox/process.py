@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -50,6 +51,16 @@ exec "$@"
 """Runs inside, already confined: takes the files from standard input, says so, and becomes the command."""
 
 
+class _Input(asyncio.BaseProtocol):
+    """The host's end of a sandbox's standard input."""
+
+    def __init__(self) -> None:
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set_result(None)
+
+
 class Process(asyncio.SubprocessProtocol):
     """The host's end of one sandbox.
 
@@ -67,14 +78,30 @@ class Process(asyncio.SubprocessProtocol):
         self._changed: asyncio.Future[None] | None = None
         self._stop_command: tuple[str, ...] = ()
         self._transport: asyncio.SubprocessTransport | None = None
+        self._stdin: asyncio.WriteTransport | None = None
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.overflowed = False
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], files: Mapping[str, bytes], limits: Limits, backend: Backend
+        cls,
+        command: Sequence[str],
+        files: Mapping[str, bytes],
+        limits: Limits,
+        backend: Backend,
+        *,
+        private_input: bool = False,
     ) -> Process:
         """A sandbox in which the command has begun, with its files in the working directory.
+
+        Args:
+            command: Program and arguments.
+            files: Path of each file below the working directory, and its content.
+            limits: What it may use.
+            backend: What makes the sandbox.
+            private_input: Whether what the command starts is kept from opening the command's standard input
+                through /proc: a pipe can be opened by its owner, who is the caller's own user; a socket by
+                nobody.
 
         Raises:
             ResourceError: The sandbox could not be made.
@@ -83,7 +110,7 @@ class Process(asyncio.SubprocessProtocol):
         self = cls(limits)
         inner = ["sh", "-c", _BEGIN, "sh", self._ready.decode(), *sizes, "--", *command]
         try:
-            await self._spawn(inner, backend.launch(limits))
+            await self._spawn(inner, backend.launch(limits), private_input)
             self.write(b"".join(files.values()))
             await self._wait_until_begun(backend)
         except BaseException:
@@ -91,13 +118,19 @@ class Process(asyncio.SubprocessProtocol):
             raise
         return self
 
-    async def _spawn(self, inner: Sequence[str], launch: Launch) -> None:
+    async def _spawn(self, inner: Sequence[str], launch: Launch, private_input: bool) -> None:
         self._stop_command = launch.stop
+        if private_input:
+            theirs, ours = (each.detach() for each in socket.socketpair())
+        else:
+            theirs, ours = os.pipe()
         try:
+            pipe = open(ours, "wb", buffering=0)  # noqa: SIM115 - the transport closes it
+            self._stdin, self._input = await self._loop.connect_write_pipe(_Input, pipe)
             await self._loop.subprocess_exec(
                 lambda: self,
                 *(*cgroup.entering(self._groups), *launch.argv, *inner),
-                stdin=subprocess.PIPE,
+                stdin=theirs,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=dict(launch.environment),
@@ -106,7 +139,7 @@ class Process(asyncio.SubprocessProtocol):
                 start_new_session=True,
             )
         finally:
-            for descriptor in launch.descriptors:
+            for descriptor in (theirs, *launch.descriptors):
                 os.close(descriptor)
 
     async def _wait_until_begun(self, backend: Backend) -> None:
@@ -124,12 +157,12 @@ class Process(asyncio.SubprocessProtocol):
 
     def write(self, data: bytes) -> None:
         """Send to standard input, as fast as it is read."""
-        if not self._stdin.is_closing():
+        if self._stdin is not None and not self._stdin.is_closing():
             self._stdin.write(data)
 
     def end_input(self) -> None:
         """Close standard input once everything is read."""
-        if self._stdin.can_write_eof() and not self._stdin.is_closing():
+        if self._stdin is not None and not self._stdin.is_closing():
             self._stdin.write_eof()
 
     async def changed(self) -> None:
@@ -163,9 +196,13 @@ class Process(asyncio.SubprocessProtocol):
     async def close(self) -> None:
         """Kill it and wait until it is gone, within seconds."""
         self.kill()
+        if self._stdin is not None and not self._stdin.is_closing():
+            self._stdin.abort()
         with suppress(TimeoutError):
             async with asyncio.timeout(_GONE_S):
                 await self._stop()
+                if self._stdin is not None:
+                    await asyncio.wait([self._input.closed])
                 if self._transport is not None:
                     await asyncio.wait([self.gone])
                 while not cgroup.removed(self._groups):
@@ -183,8 +220,7 @@ class Process(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
-        self._transport = process = cast(asyncio.SubprocessTransport, transport)  # uvloop's is no subclass
-        self._stdin = cast(asyncio.WriteTransport, process.get_pipe_transport(0))
+        self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is no subclass
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Called by the event loop."""

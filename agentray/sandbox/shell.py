@@ -4,9 +4,10 @@ r"""A bash that keeps its state between commands: directory, variables, function
         await shell.run("cd /tmp && x=1")
         (await shell.run("echo $x; pwd")).stdout  # "1\n/tmp\n"
 
-bash reads commands from a pipe that a command does not inherit, and reports the end of each with a random
-word on both streams. What runs in the shell can disturb this report, and so end its shell or falsify its own
-results, never make the caller wait beyond the time limit. What judges an episode should not trust its shell.
+bash reads commands from a socket, which no command inherits or can open through /proc, and reports the
+end of each with a random word on both streams. What runs in the shell can disturb this report, and so end its
+shell or falsify its own results, never make the caller wait beyond the time limit. What judges an episode
+should not trust its shell.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ async def shell(
     inputs = checked(files or {}, limits)
     if backend is None:
         backend = await asyncio.to_thread(backends.backend)
-    process = await Process.start(_BASH, inputs, limits, backend)
+    process = await Process.start(_BASH, inputs, limits, backend, private_input=True)
     try:
         process.write(_KEEP_STREAMS.encode())
         yield Shell(process, limits)

@@ -1,11 +1,15 @@
 import asyncio
+import os
 
 import pytest
+from sandboxes import as_another_user
 
 from agentray.sandbox import Limits, Result, shell
 
 pytestmark = pytest.mark.timeout(120)
 QUICK = Limits(wall_s=0.5)
+STEAL = "cat /proc/$$/fd/0 /proc/$$/fd/10 /proc/$$/fd/255 /dev/fd/10"
+"""What the shell reads its commands from is descriptor 10 while one of them runs."""
 
 
 def play(backend, *commands: str, limits: Limits = Limits(), **more: object) -> list[Result]:  # noqa: B008
@@ -122,9 +126,26 @@ def test_endless_output_between_commands_ends_the_shell(confined):
 def test_a_command_cannot_read_what_the_shell_will_run_next(confined):
     if confined.name == "docker":
         pytest.skip("Docker gives the shell a pipe, which its commands can open")
-    first, second = play(confined, "cat /proc/$$/fd/* /dev/fd/10", "echo alive")
+    first, second = play(confined, STEAL, "echo alive")
     assert (first.exit_code, first.stdout) == (1, "")
     assert second.stdout == "alive\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_command_of_another_user_cannot_read_it_either(confined):
+    if confined.name == "docker":
+        pytest.skip("the daemon's socket is root's")
+    said = as_another_user(f"""
+import asyncio
+from agentray.sandbox import backend, shell
+
+async def session():
+    async with shell(backend=backend({confined.name!r})) as opened:
+        first, second = await opened.run({STEAL!r}), await opened.run("echo alive")
+        print(first.exit_code, repr(first.stdout), repr(second.stdout))
+
+asyncio.run(session())""")
+    assert said == "1 '' 'alive\\n'\n"
 
 
 def test_a_guessed_report_fools_nobody(confined):
