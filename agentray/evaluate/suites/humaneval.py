@@ -29,7 +29,13 @@ _ASK = (
     "Complete this Python function. Answer with the finished function in one code block."
     "\n\n```python\n{prompt}```"
 )
-_BLOCK = re.compile(r"```[ \t]*(?:python|py)?[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL | re.IGNORECASE)
+_BLOCK = re.compile(
+    r"(?<![^\s:])(```+|~~~+)(?P<label>[^`\n]*)\n(?P<code>.*?)(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE
+)
+_PYTHON_LABEL = re.compile(r"\s*$|[\s{.]*(?:python|py)[\d.]*(?![\w-])", re.IGNORECASE)
+"""Of a code block that is Python, or has no label; not of a session, `pycon` or `python-repl`."""
+_CARRIED = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+"""What earlier code blocks give to the one with the function; calls in them may be examples."""
 _PYTHON = ("python3", "-I")
 """The system's, because a sandbox shows nothing of a virtual environment."""
 _LIMITS = sandbox.Limits(wall_s=20, cpu_s=10)
@@ -105,17 +111,32 @@ def sandbox_missing() -> str | None:
 def completed(prompt: str, entry_point: str, reply: str) -> str:
     """The program that a reply makes of a problem's prompt.
 
-    The code is what stands in the reply's code blocks, or the whole reply. Where it defines the function, it
-    follows the prompt's own lines before the function (imports, helpers); else it is taken for the body.
+    The code is what stands in the reply's Python blocks, or the whole reply. Where the last of them to define
+    the function does so, it follows the prompt's own lines before the function (imports, helpers), and the
+    imports and definitions of the blocks before it; else it is taken for the body.
     """
-    blocks = [each.rstrip() for each in _BLOCK.findall(reply)]
-    whole = [each for each in blocks if _defines(each, entry_point)]
-    code = whole[-1] if whole else "\n".join(blocks) if blocks else reply
-    if _defines(code, entry_point):
+    blocks = _python_blocks(reply.replace("\r\n", "\n"))
+    whole = [index for index, each in enumerate(blocks) if _defines(each, entry_point)]
+    if whole:
         head = prompt.split(f"def {entry_point}(")[0]
-        return f"{head}\n{code}\n"
+        return "\n".join([head, *map(_carried, blocks[: whole[-1]]), blocks[whole[-1]], ""])
+    code = "\n".join(blocks)
     body = code if re.match(r"[ \t]", code.lstrip("\n")) else textwrap.indent(code, "    ")
     return prompt + body.lstrip("\n") + "\n"
+
+
+def _python_blocks(reply: str) -> list[str]:
+    """Content of the code blocks that may be Python; of all where none may; the reply where there is none."""
+    found = list(_BLOCK.finditer(reply))
+    python = [each for each in found if _PYTHON_LABEL.match(each["label"])]
+    return [each["code"].rstrip().removesuffix(each[1]).rstrip() for each in python or found] or [reply]
+
+
+def _carried(code: str) -> str:
+    """Imports and definitions of code; nothing of code that does not parse."""
+    tree = _parsed(code)
+    kept = [each for each in tree.body if isinstance(each, _CARRIED)] if tree else []
+    return "\n".join(map(ast.unparse, kept))
 
 
 async def passes(program: str, gold: Mapping[str, Any]) -> bool:
@@ -149,9 +170,15 @@ async def _passed(answers: Sequence[Answer]) -> list[list[bool]]:
 
 def _defines(code: str, name: str) -> bool:
     """Whether code defines a function at its top level; code that does not parse is searched as text."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
-            tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = _parsed(code)
+    if tree is None:
         return re.search(rf"^def {re.escape(name)}\(", code, flags=re.MULTILINE) is not None
     return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)
+
+
+def _parsed(code: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None

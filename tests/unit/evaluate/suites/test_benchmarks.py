@@ -143,6 +143,9 @@ def test_missing_and_broken_files_are_named(tmp_path, benchmark):
 PROMPT = 'import math\n\n\ndef area(r: int) -> float:\n    """Return the area of a circle."""\n'
 
 
+AREA = "```python\ndef area(r):\n    return math.pi * r**2\n```"
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -153,6 +156,22 @@ PROMPT = 'import math\n\n\ndef area(r: int) -> float:\n    """Return the area of
         "```python\nimport math\n\ndef helper(x):\n    return x * x\n\n"
         "def area(r):\n    return math.pi * helper(r)\n```\n```python\nprint(area(2))\n```",
         "```py\ndef area(r):\n    return math.pi * r**2",
+        f"For example:\n```text\narea(1) -> 3.14\n```\n{AREA}",
+        f"```bash\npip install nothing\n```\nThen:\n{AREA}\nOutput:\n```\n3.14\n```",
+        f"```\n>>> area(1)\n3.14\n```\n{AREA}",
+        f"```python\nprint(area(1))\n```\n{AREA}",
+        AREA.replace("python", "python3"),
+        AREA.replace("python", "Python 3"),
+        AREA.replace("python", "python title=area.py"),
+        AREA.replace("python", "{.python}"),
+        AREA.replace("python", "code"),
+        AREA.replace("```", "~~~"),
+        AREA.replace("\n", "\r\n"),
+        f"Here it is: {AREA}",
+        AREA.replace("\n```", "```"),
+        f"Put it into ```area.py```\n{AREA}",
+        "```python\nfrom math import pi as p\n\nTWO = area(1) / p\n```\n"
+        "```python\ndef area(r):\n    return p * r**2\n```",
     ],
 )
 def test_a_reply_makes_a_program_whatever_its_form(reply):
