@@ -161,6 +161,17 @@ def _notes(task: BaselineTask, num_tasks: int, stand_in: bool) -> list[str]:
     return notes
 
 
+def _judged(name: str, entry: Mapping[str, Any]) -> list[str]:
+    """What a judge adds: its ratings depend on who judges, and on prompts that are agentray's own."""
+    if name != "mtbench":
+        return []
+    notes = ["rated with agentray's own prompts, by a judge of your choice"]
+    unjudged = entry.get("unjudged")
+    return (
+        [*notes, f"{unjudged:,} answers that no judge rated"] if _is_number(unjudged) and unjudged else notes
+    )
+
+
 def _suite_scores(path: Path, baselines: Baselines) -> Iterator[tuple[str, str, TaskScore | None]]:
     policy, tasks = _suite(path)
     for name, entry in tasks.items():
@@ -205,7 +216,7 @@ def _suite_score(task: BaselineTask, name: str, entry: Any, path: Path) -> TaskS
         failed=failed,
         stand_in=stand_in,
         source=str(path.parent),
-        notes=tuple(_notes(task, n + failed, stand_in)),
+        notes=(*_notes(task, n + failed, stand_in), *_judged(name, entry)),
     )
 
 

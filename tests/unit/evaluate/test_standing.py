@@ -49,17 +49,36 @@ def test_a_complete_group_gets_its_overall_and_says_why_it_is_not_comparable(tmp
     assert list(found.policies["tuned"]) == ["general"]
 
 
-def test_the_benchmarks_own_tasks_in_full_are_comparable(tmp_path):
+def test_the_benchmarks_own_tasks_in_full_are_comparable_but_for_a_judges_ratings(tmp_path):
     directory = suite(tmp_path, stand_in=False)
     document = json.loads((directory / "suite.json").read_text())
     for name, entry in document["tasks"].items():
         entry["n"] = load().tasks[name].size
     (directory / "suite.json").write_text(json.dumps(document))
-    assert stand([directory], load()).policies["tuned"]["general"].comparable
+    judged = "mtbench: rated with agentray's own prompts, by a judge of your choice"
+    group = stand([directory], load()).policies["tuned"]["general"]
+    assert group.notes == (judged,) and not group.comparable
     document["tasks"]["gsm8k"]["n"] = 100
+    document["tasks"]["mtbench"]["unjudged"] = 70
     (directory / "suite.json").write_text(json.dumps(document))
     group = stand([directory], load()).policies["tuned"]["general"]
-    assert group.notes == ("gsm8k: 100 tasks, GSM8K has 1,319",) and not group.comparable
+    assert set(group.notes) == {
+        "gsm8k: 100 tasks, GSM8K has 1,319",
+        judged,
+        "mtbench: 70 answers that no judge rated",
+    }
+
+
+def test_a_whole_group_on_the_benchmarks_own_tasks_is_comparable(tmp_path):
+    table = load()
+    tasks = {
+        name: {"score": table.mean(name), "n": table.tasks[name].size or 1, "stand_in": False}
+        for name in table.group("held_out")
+    }
+    document = {"suite": "ours", "policy": "tuned", "tasks": tasks}
+    (tmp_path / "suite.json").write_text(json.dumps(document))
+    group = stand([tmp_path], table).policies["tuned"]["held_out"]
+    assert group.overall == pytest.approx(1.0) and group.comparable
 
 
 def test_lost_items_count_as_zero_in_the_second_figure_only(tmp_path):
