@@ -1,7 +1,6 @@
 """What this machine has, as marks for tests that need it."""
 
 import pytest
+import sandboxes
 
-from agentray import sandbox
-
-needs_sandbox = pytest.mark.skipif(not sandbox.available(), reason="no sandbox here: bubblewrap is missing")
+needs_sandbox = pytest.mark.skipif(not sandboxes.names(), reason="no sandbox here: bubblewrap is missing")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentray.sandbox import available
+from agentray.sandbox.backends import problem
 
 _INSTALL = "apt-get install -y --no-install-recommends bubblewrap"
 
@@ -23,6 +24,7 @@ def names() -> tuple[str, ...]:
         command = f"{_INSTALL} || (apt-get update && {_INSTALL})"
         with suppress(subprocess.TimeoutExpired):
             subprocess.run(["sh", "-c", command], env=environment, capture_output=True, timeout=180)
+        problem.cache_clear()  # it may have been asked before the installation
     return tuple(available())
 
 

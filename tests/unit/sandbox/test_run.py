@@ -13,7 +13,7 @@ import sandboxes
 from sandboxes import as_another_user
 
 from agentray.errors import ResourceError, UsageError
-from agentray.sandbox import Limits, Result, available, backend, backends, cgroup, run, seccomp
+from agentray.sandbox import Limits, Result, available, backend, backends, cgroup, confine, run, seccomp
 from agentray.sandbox.launch import ENVIRONMENT, Launch
 
 pytestmark = pytest.mark.timeout(120)
@@ -142,9 +142,11 @@ def test_it_works_on_the_event_loop_of_ray_actors(confined):
     import uvloop
 
     async def session() -> list[Result]:
-        commands = ("echo x; cat", "setsid sleep 1000 & echo x", "yes", "sleep 1000")
-        limits = Limits(wall_s=0.5)
-        return [await run([*BASH, each], stdin="y", limits=limits, backend=confined) for each in commands]
+        commands = {"echo x; cat": 10, "setsid sleep 1000 & echo x": 10, "yes": 10, "sleep 1000": 0.5}
+        return [
+            await run([*BASH, each], stdin="y", limits=Limits(wall_s=wall_s), backend=confined)
+            for each, wall_s in commands.items()
+        ]
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         results = runner.run(session())
@@ -176,15 +178,18 @@ def test_memory_of_all_processes_together_is_limited_by_a_control_group(confined
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
-def test_every_sandbox_of_root_has_a_user_of_its_own(confined):
+def test_every_sandbox_of_root_has_a_user_of_its_own(confined, monkeypatch):
     if confined.name == "docker":
         pytest.skip("in containers all are user 1000")
+    drawn = []
+    monkeypatch.setattr(confine.secrets, "choice", lambda users: drawn.append(users[len(drawn)]) or drawn[-1])
     argvs = [confined.launch(Limits()) for _ in range(2)]
-    users = {launch.argv[launch.argv.index("--reuid") + 1] for launch in argvs}
+    users = [launch.argv[launch.argv.index("--reuid") + 1] for launch in argvs]
     for launch in argvs:
         for each in launch.descriptors:
             os.close(each)
-    assert len(users) == 2 and "0" not in users
+    assert users == [str(each) for each in drawn] and len(set(users)) == 2
+    assert all(each in confine._UNUSED or each in confine._UNUSED_IN_CONTAINERS for each in drawn)
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
