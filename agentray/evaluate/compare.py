@@ -1,4 +1,8 @@
-"""Two policies on the same attempts: paired scores by environment, with intervals and a test."""
+"""Two policies on the same attempts: paired scores by environment, with intervals and a test.
+
+Several attempts at one task are not independent, so the statistics are over tasks, each with the mean of its
+attempts.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 
 from agentray.errors import DataError
 from agentray.evaluate.power import detectable
-from agentray.evaluate.run import Score, score
+from agentray.evaluate.run import Score, score, task_rewards
 from agentray.evaluate.stats import difference_interval, mcnemar, paired_permutation
 from agentray.types import Trajectory
 
@@ -35,7 +39,7 @@ def compare(
     compared = {}
     for env in scores_before:
         keys = [key for key in both if key[0] == env]
-        pairs = [first[key].reward or 0.0 for key in keys], [second[key].reward or 0.0 for key in keys]
+        pairs = task_rewards([first[key] for key in keys]), task_rewards([second[key] for key in keys])
         compared[env] = _row(scores_before[env], scores_after[env], *pairs)
         if settings and env in settings:
             compared[env]["settings"] = dict(settings[env])
@@ -88,7 +92,8 @@ def _row(before: Score, after: Score, rewards: list[float], tuned: list[float]) 
     return {
         "before": before.mean,
         "after": after.mean,
-        "n": len(rewards),
+        "n": before.n,
+        "tasks": len(rewards),
         "before_interval": list(before.interval),
         "after_interval": list(after.interval),
         "p_value": test(rewards, tuned),

@@ -6,6 +6,7 @@ agentray evaluate --env database --split test --num-tasks 100 --policy expert
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,7 @@ class Score:
     truncated: int
     """Scored attempts that a limit ended."""
     interval: tuple[float, float]
-    """95 % confidence interval of `mean`."""
+    """95 % confidence interval of `mean`, over tasks: attempts at one task are not independent."""
     family: Family
     """`held_in` scores are in-distribution: the training split has the same kind of tasks."""
     extra: Mapping[str, float]
@@ -100,6 +101,15 @@ def score(
     }
 
 
+def task_rewards(trajectories: Sequence[Trajectory]) -> list[float]:
+    """Mean reward of each task over its scored attempts, in the order in which the tasks first appear."""
+    rewards: dict[str, list[float]] = defaultdict(list)
+    for each in trajectories:
+        if each.reward is not None:
+            rewards[each.task.fingerprint + each.task.id].append(each.reward)
+    return [sum(each) / len(each) for each in rewards.values()]
+
+
 def _score(trajectories: Sequence[Trajectory], settings: Mapping[str, Any]) -> Score:
     name = trajectories[0].task.env
     rewards = [each.reward for each in trajectories if each.reward is not None]
@@ -111,8 +121,8 @@ def _score(trajectories: Sequence[Trajectory], settings: Mapping[str, Any]) -> S
             "correct the cause and evaluate again",
         )
     environment = build(resolve(name, settings))
-    interval = mean_interval(rewards)
     scored = [each for each in trajectories if each.reward is not None]
+    interval = mean_interval(task_rewards(scored))
     return Score(
         mean=sum(rewards) / len(rewards),
         mean_failed_as_zero=sum(rewards) / len(trajectories),

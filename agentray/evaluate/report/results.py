@@ -47,7 +47,7 @@ def headline(scores: Mapping[str, Any]) -> str:
             ]
         )
         return sentence[0].upper() + sentence[1:]
-    env, before, after = max(moves, key=lambda move: move[2] - move[1])
+    env, before, after = max(moves, key=lambda move: abs(move[2] - move[1]))
     better = sum(after > before for _, before, after in moves)
     return (
         f"Better on {better} of {len(moves)} environments; "
@@ -126,7 +126,12 @@ def _figures(env: str, score: Mapping[str, Any], *, alone: bool) -> list[str]:
         cells.append("" if p is None else f'<span title="{test}">{clean(p_value(p)[2:].lstrip("= "))}</span>')
         cells.append("" if detectable is None else f"{100 * detectable:.0f} points")
     link = f'<a href="{trajectories_link(env=env)}">{clean(env)}</a>'
-    return [link, *cells, "" if n is None else count(n)]
+    return [link, *cells, "" if n is None else count(n) + _of_tasks(n, number(score.get("tasks")))]
+
+
+def _of_tasks(n: float, num_tasks: float | None) -> str:
+    """How many tasks the attempts were made at, where some have several."""
+    return "" if num_tasks in (None, n) else f" <small>at {count(num_tasks)} tasks</small>"
 
 
 def _difference(score: Mapping[str, Any]) -> str:

@@ -53,6 +53,19 @@ def test_a_row_says_what_difference_it_could_have_shown():
     assert 0.2 < many["difference_interval"][0] < 0.5 < many["difference_interval"][1] < 0.8
 
 
+def test_several_samples_of_a_task_count_once():
+    before = [each for sample in range(8) for each in attempts([0.0, 0.0, 1.0], sample=sample)]
+    after = [each for sample in range(8) for each in attempts([1.0, 1.0, 1.0], sample=sample)]
+    row, single = compare(before, after)["count"], compare(before[:3], after[:3])["count"]
+    assert (row["n"], row["tasks"]) == (24, 3)
+    for name in ("p_value", "before_interval", "after_interval", "difference_interval", "detectable", "test"):
+        assert row[name] == single[name]
+    # One success in two is one graded score, not two wins and losses.
+    mixed = compare(attempts([0.0]) + attempts([1.0], sample=1), attempts([1.0]) + attempts([1.0], sample=1))
+    assert (mixed["count"]["before"], mixed["count"]["test"]) == (0.5, "paired permutation")
+    assert alone(before)["count"]["interval"] == alone(before[:3])["count"]["interval"]
+
+
 def test_evaluations_of_other_tasks_are_refused():
     with pytest.raises(DataError, match="no scored attempt in common"):
         compare([trajectory(0)], [trajectory(1)])

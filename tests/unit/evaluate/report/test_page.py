@@ -236,6 +236,14 @@ def test_many_environments_get_a_short_headline(page):
     scores = {f"env{i}": {"before": 0.1, "after": 0.1 + 0.1 * i} for i in range(5)}
     text = page({"scores": scores}).text
     assert "Better on 4 of 5 environments; env4 moved most, from 10% to 50%" in text
+    scores["env4"]["before"] = 0.95
+    assert "Better on 3 of 5 environments; env4 moved most, from 95% to 50%" in page({"scores": scores}).text
+
+
+def test_attempts_at_fewer_tasks_are_shown_as_such(page):
+    row = {"before": 0.1, "after": 0.2, "n": 24, "tasks": 3}
+    assert "24 at 3 tasks" in page({"scores": {"count": row}}).text
+    assert "at 24 tasks" not in page({"scores": {"count": {**row, "tasks": 24}}}).text
 
 
 def test_scores_come_with_their_uncertainty(page):
