@@ -56,6 +56,24 @@ def mean_interval(scores: Sequence[float], confidence: float = 0.95, seed: int =
     return _bootstrap(values, confidence, seed)
 
 
+def bootstrap_interval(scores: Sequence[float], confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Mean of per-task scores on any scale, with the percentile bootstrap that `mean_interval` describes.
+
+    Args:
+        scores: One finite number per task, in any order; at least one.
+        confidence: Coverage asked for, strictly between 0 and 1.
+        seed: Seed of the resamples.
+
+    Raises:
+        ValueError: `scores` is empty or not finite, or `confidence` is out of range.
+
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
+    """
+    values = _finite(scores, "scores")
+    _check(confidence)
+    return _bootstrap(values, confidence, seed)
+
+
 def difference_interval(
     before: Sequence[float], after: Sequence[float], confidence: float = 0.95, seed: int = 0
 ) -> Interval:

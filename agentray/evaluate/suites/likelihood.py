@@ -54,11 +54,11 @@ class Measured(NamedTuple):
     """How likely the options of one question are."""
 
     logprobs: list[float]
-    """Natural logarithm of each option's probability."""
+    """Natural logarithm of each option's probability; none where an option is longer than the model takes."""
     num_tokens: list[int]
     """Length of each option."""
     truncated: bool
-    """The question was too long for the model, which saw its end only."""
+    """Question and option were too long for the model, which saw their end only."""
 
 
 class Scorer:
@@ -83,19 +83,35 @@ class Scorer:
         Raises:
             PolicyError: An endpoint does not give log-probabilities of a prompt.
         """
+        asked = [(self._context(kind, each), each.options) for each in questions]
+        lengths = [[self._lengths(context, option) for option in options] for context, options in asked]
+        fits = [all(length <= self._lm.max_length for _, length in each) for each in lengths]
         requests = [
-            _instance(self._context(kind, each), option) for each in questions for option in each.options
+            _instance(context, option)
+            for (context, options), fit in zip(asked, fits, strict=True)
+            for option in options
+            if fit
         ]
         with _explained(self._remote):
             found = iter(self._lm.loglikelihood(requests, disable_tqdm=True))
         return [
             Measured(
-                [float(next(found)[0]) for _ in each.options],
+                [float(next(found)[0]) for _ in each.options] if fit else [],
                 [max(1, self._length(option)) for option in each.options],
-                self._length(self._context(kind, each)) > self._lm.max_length,
+                any(sum(pair) > self._lm.max_length + 1 for pair in pairs),
             )
-            for each in questions
+            for each, pairs, fit in zip(questions, lengths, fits, strict=True)
         ]
+
+    def _lengths(self, context: str, option: str) -> tuple[int, int]:
+        """Tokens of context and option as lm-eval divides them, which refuses an option that fills the model.
+
+        Unknown, and 0, of an endpoint: what is too long is its own to refuse.
+        """
+        if self._remote:
+            return 0, 0
+        before, after = self._lm._encode_pair(context, option)
+        return len(before), len(after)
 
     def _length(self, text: str) -> int:
         return len(self._lm.tok_encode(text, add_special_tokens=False))
@@ -136,8 +152,8 @@ class Likelihoods:
 
     def answers(
         self, kind: AskedBy, questions: Sequence[Question], file: Path, count: Callable[[int], None]
-    ) -> list[Answer]:
-        """Answers to questions; what the file holds already is not asked again.
+    ) -> tuple[list[Answer], list[str]]:
+        """Answers to questions, and what was left out and why; what the file holds is not asked again.
 
         Args:
             kind: `options` or `text`.
@@ -158,7 +174,9 @@ class Likelihoods:
                 stream.flush()
                 os.fsync(stream.fileno())
                 count(len(questions) - len(missing) + start + len(chunk))
-        return [_answer(each, stored[each.id]) for each in questions]
+        answers = [_answer(each, stored[each.id]) for each in questions if stored[each.id].logprobs]
+        left_out = [_too_long(each, stored[each.id]) for each in questions if not stored[each.id].logprobs]
+        return answers, left_out
 
 
 def _answer(question: Question, found: Measured) -> Answer:
@@ -167,6 +185,12 @@ def _answer(question: Question, found: Measured) -> Answer:
         logprobs=tuple(found.logprobs),
         num_tokens=tuple(found.num_tokens),
         truncated=found.truncated,
+    )
+
+
+def _too_long(question: Question, found: Measured) -> str:
+    return (
+        f"{question.id}: its {max(found.num_tokens):,} tokens to rate are more than the model takes at once"
     )
 
 

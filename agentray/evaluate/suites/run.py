@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from agentray import manifest
 from agentray.cluster import connected
 from agentray.config import SuiteConfig
 from agentray.errors import PolicyError, UsageError, closest
-from agentray.evaluate.stats import mean_interval
+from agentray.evaluate.stats import bootstrap_interval, mean_interval
 from agentray.evaluate.suites.asking import ask
 from agentray.evaluate.suites.benchmark import Answer, Benchmark, QuestionSet
 from agentray.evaluate.suites.gsm8k import Gsm8k
@@ -171,12 +171,13 @@ def _measured(
     label = _labelled(progress, task.benchmark.name)
     file = task.directory / "likelihoods.jsonl"
     try:
-        answers = likelihoods.answers(
+        answers, too_long = likelihoods.answers(
             task.benchmark.asked_by, questions, file, lambda done: label(done, len(questions))
         )
     except PolicyError as error:
         return {"score": None, "skipped": f"{error.what}: {error.why}; {error.fix}"}
-    return _graded(task, answers, ())
+    left_out = [*task.found.left_out, *too_long]
+    return _graded(task._replace(found=replace(task.found, left_out=left_out)), answers, ())
 
 
 def _graded(task: _Task, answers: Sequence[Answer], errors: Sequence[str]) -> dict[str, Any]:
@@ -199,7 +200,7 @@ def _graded(task: _Task, answers: Sequence[Answer], errors: Sequence[str]) -> di
         return row
     grades = benchmark.grade(answers)
     if grades.values:
-        interval = _interval(grades.values)
+        interval = _interval(grades.values, benchmark.scale)
         row |= {
             "score": sum(grades.values) / len(grades.values),
             "n": len(grades.values),
@@ -208,11 +209,13 @@ def _graded(task: _Task, answers: Sequence[Answer], errors: Sequence[str]) -> di
     return {**row, **grades.extra}
 
 
-def _interval(values: Sequence[float]) -> list[float]:
-    """95 % confidence interval of the mean; that of a proportion where all values are 0 or 100."""
-    scale = 100.0 if set(values) <= {0.0, 100.0} else 1.0
-    interval = mean_interval([each / scale for each in values])
-    return [interval.low * scale, interval.high * scale]
+def _interval(values: Sequence[float], scale: str) -> list[float]:
+    """95 % confidence interval of the mean; that of a proportion where all values are 0 or 100 of 100."""
+    if scale == "0-100":
+        interval = mean_interval([each / 100 for each in values])
+        return [100 * interval.low, 100 * interval.high]
+    interval = bootstrap_interval(values)
+    return [interval.low, interval.high]
 
 
 def _claim(task: _Task, config: SuiteConfig) -> None:

@@ -49,6 +49,13 @@ def test_the_right_answers_score_100_and_a_second_run_asks_nothing(tmp_path):
     assert (tmp_path / "run" / "manifest.json").is_file()
 
 
+@pytest.mark.parametrize("value", [1.0, 10.0])
+def test_ratings_that_are_all_equal_have_an_interval_on_their_own_scale(value):
+    assert stage._interval([value] * 8, "1-10") == [value, value]
+    assert stage._interval([0.0, 1.0], "nats/token") == [0.0, 1.0]
+    assert stage._interval([100.0] * 8, "0-100") == pytest.approx([67.6, 100.0], abs=0.1)
+
+
 def test_wrong_answers_score_0(tmp_path):
     with served(lambda messages: "nothing at all") as (url, _):
         summary = stage.run(settings(url, None, tasks=["gsm8k", "instructions"], num_tasks=4))
