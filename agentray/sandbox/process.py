@@ -40,8 +40,8 @@ if [ -w /etc ]; then
 fi
 ready=$1; shift
 while [ "$1" != -- ]; do
-  case $1 in ./*/*) mkdir -p "${1%/*}";; esac
-  head -c "$2" >"$1"
+  case $1 in ./*/*) mkdir -p "${1%/*}" || exit 1;; esac
+  head -c "$2" >"$1" || exit 1
   shift 2
 done
 shift

@@ -36,7 +36,8 @@ async def run(
         backend: What makes the sandbox; the best there is by default.
 
     Raises:
-        ResourceError: This machine has nothing to make a sandbox with, or it did not start.
+        ResourceError: This machine has nothing to make a sandbox with, or it did not start; so too where the
+            files do not fit, or one of them is a directory of another.
         ValueError: A file is outside the working directory, or too large.
     """
     command, inputs = [_clean(part) for part in command], checked(files or {}, limits)

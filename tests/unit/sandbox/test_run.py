@@ -48,6 +48,14 @@ def test_a_file_larger_than_files_may_be_is_refused():
         asyncio.run(run(["true"], files={"a": "x" * 11}, limits=Limits(file_bytes=10)))
 
 
+@pytest.mark.parametrize(
+    "files", [{"big": "x" * 2**21, "next": "y"}, {"a": "x", "a/b": "y"}, {"a/b": "x", "a": "y"}], ids=" ".join
+)
+def test_files_that_cannot_all_be_written_stop_the_sandbox(confined, files):
+    with pytest.raises(ResourceError, match="did not start"):
+        once(confined, "cat", files=files, limits=Limits(disk_bytes=2**20))
+
+
 @pytest.mark.parametrize("command", [["bash", "-c", "x" * 200_000], ["a\0b"], ["x" * 1000] * 9000, []])
 def test_a_command_that_linux_would_not_start_is_a_result(command):
     result = asyncio.run(run(command))
