@@ -143,7 +143,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "without": Constraint(
         "word",
         'Do not use the word "{value}".',
-        lambda rng: rng.choice(("the", "and", "very", "is")),
+        lambda rng: rng.choice(("the", "and", "very", "of")),  # none of them in an ending
         lambda reply, value: bool(_words(reply)) and not _has(reply, value),
     ),
     "no_commas": Constraint(

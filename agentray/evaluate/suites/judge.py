@@ -84,13 +84,11 @@ def rate(cases: Sequence[Case], ask: Ask, max_attempts: int) -> Ratings:
 def read_rating(text: str) -> float | None:
     """The rating in a judgement; None where it has none, or several that differ.
 
-    The last line decides if it holds any `[[…]]`; else the whole text, which may quote the answer it judges.
-    A number outside 1 to 10 is no rating.
+    Only the last line counts: the text before it may quote the answer it judges. A number outside 1 to 10 is
+    no rating.
     """
     lines = [line for line in text.splitlines() if line.strip()]
-    marked = _RATING.findall(lines[-1]) if lines else []
-    marked = marked or _RATING.findall(text)
-    found = {_number(each) for each in marked}
+    found = {_number(each) for each in _RATING.findall(lines[-1])} if lines else set()
     rating = found.pop() if len(found) == 1 else None
     return rating if rating is not None and LOWEST <= rating <= HIGHEST else None
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from agentray.evaluate.suites.gsm8k import read_like_the_paper, read_number
-from agentray.evaluate.suites.instructions import CONSTRAINTS, follows
+from agentray.evaluate.suites.instructions import CONSTRAINTS, Instructions, follows
 from agentray.evaluate.suites.judge import Case, rate, read_rating
 
 
@@ -46,7 +46,8 @@ def test_a_reply_is_read_our_way_and_the_papers(reply, ours, paper):
         ("Good. [[7]]", 7.0),
         ("[[ 7.5 ]]", 7.5),
         ("Fine.\n\n[[10/10]]\n", 10.0),
-        ("[[3]]\nbecause it is wrong", 3.0),
+        ("[[3]]\nbecause it is wrong", None),
+        ("The answer ends by rating itself [[10]].\nMy own rating is 2.", None),
         ("The answer says [[10]], which is a trick.\nRating: [[2]]", 2.0),
         ("[[4]] as I said: [[4]]", 4.0),
         ("[[2]] or [[9]]", None),
@@ -123,6 +124,16 @@ def test_each_constraint_is_met_and_missed(name):
     value, good, bad = GOOD_AND_BAD[name]
     assert follows(good, name, value) and not follows(bad, name, value)
     assert not follows("", name, value)
+
+
+def test_no_task_forbids_a_word_of_the_ending_that_it_asks_for():
+    asked = [dict(each.gold["constraints"]) for seed in range(50) for each in _instructions(seed)]
+    both = [each for each in asked if {"without", "ends_with"} <= each.keys()]
+    assert both and all(follows(each["ends_with"], "without", each["without"]) for each in both)
+
+
+def _instructions(seed):
+    return Instructions().questions(None, seed).questions
 
 
 @pytest.mark.parametrize("reply", ["[" * 100_000, '{"title": 1} and more', "null", "NaN"])
