@@ -183,7 +183,7 @@ def _families(rows: Mapping[str, Any]) -> str:
 
 
 def overall(standing: Mapping[str, Any]) -> str:
-    """The paper's Overall by group and policy; why a figure is not comparable stands below."""
+    """The paper's Overall by group and policy, or why there is none; why not to compare it stands below."""
     policies = mapping(standing.get("policies"))
     groups = dict.fromkeys(group for found in policies.values() for group in mapping(found))
     rows: list[list[str]] = []
@@ -196,7 +196,7 @@ def overall(standing: Mapping[str, Any]) -> str:
             rows.append([clean(title), *("" if value is None else f"{value:.2f}" for value in values)])
             reasons |= {str(each): None for entry in entries for each in sequence(entry.get("notes"))}
     if not rows:
-        return ""
+        return note(f"No Overall: {standing['why_not']}.") if standing.get("why_not") else ""
     text = (
         "Overall: mean over a group's tasks of score / mean score of five baselines "
         f"({standing.get('baselines', 'unknown')}); groups are never averaged together."

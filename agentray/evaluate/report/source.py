@@ -18,7 +18,7 @@ from agentray import manifest
 from agentray.env import Environment, Finding
 from agentray.errors import DataError, UsageError
 from agentray.evaluate.diagnosis import MACHINERY, error_types, types_of
-from agentray.evaluate.overall.baselines import GROUPS, load
+from agentray.evaluate.overall.baselines import GROUPS, TITLES, load
 from agentray.evaluate.overall.scores import SUITE
 from agentray.evaluate.overall.standing import stand
 from agentray.evaluate.stored import read
@@ -199,28 +199,43 @@ def suites(runs: Sequence[Path], given: Sequence[Path]) -> list[dict[str, Any]]:
         DataError: One of these has none, or it cannot be read.
     """
     directories = [*(each for each in runs if (each / SUITE).is_file()), *given]
-    return [
-        {"directory": str(each), **_json(each / SUITE, "agentray evaluate --suite")} for each in directories
-    ]
+    return [{"directory": str(each), **_suite(each / SUITE)} for each in directories]
+
+
+def _suite(path: Path) -> dict[str, Any]:
+    document = _json(path, "agentray evaluate --suite")
+    if not isinstance(document, dict) or not isinstance(document.get("tasks"), dict):
+        raise DataError(
+            f"{str(path)!r} holds no suite's results",
+            "it has no table `tasks`",
+            "run the suite again, or correct the file",
+        )
+    return document
 
 
 def overall(runs: Sequence[Run], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The paper's Overall by policy and group, where all tasks of a group were measured; else empty."""
+    """The paper's Overall by policy and group, where all tasks of a group were measured.
+
+    Returns:
+        As `agentray overall --json`; else only `why_not`; nothing where no task of the table was measured.
+    """
     baselines = load()
     measured = {env for run in runs for env in run.environments}
-    measured |= {task for each in results for task in each.get("tasks", {})}
-    complete = [
-        group
-        for group in GROUPS
-        if measured >= {baselines.tasks[name].environment for name in baselines.group(group)}
-    ]
-    if not complete:
-        return {}
+    measured |= {task for each in results for task in each["tasks"]}
+    tasks = {group: baselines.group(group) for group in GROUPS}
+    lacking = {
+        group: [name for name in names if baselines.tasks[name].environment not in measured]
+        for group, names in tasks.items()
+    }
+    if all(lacking.values()):
+        begun = [group for group in GROUPS if len(lacking[group]) < len(tasks[group])]
+        why = "; ".join(f"the {TITLES[group]} tasks lack {', '.join(lacking[group])}" for group in begun)
+        return {"why_not": why} if why else {}
     directories = {run.directory for run in runs} | {Path(each["directory"]) for each in results}
     try:
         return asdict(stand(sorted(directories), baselines))
-    except (DataError, UsageError):  # two runs of one policy, or none complete: `agentray overall` says why
-        return {}
+    except (DataError, UsageError) as error:  # two runs of one policy, or a task without a score
+        return {"why_not": f"{error.what}: {error.why}"}
 
 
 def _json(path: Path, writer: str) -> Any:

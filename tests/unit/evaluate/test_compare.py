@@ -195,6 +195,26 @@ def test_a_directory_with_suite_results_alone_is_no_run_of_trajectories(tmp_path
     assert document["scores"] == {} and "41.5" in page and 'id="browser"' not in page
 
 
+@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"tasks": []}', "{"])
+def test_a_file_that_is_no_suites_results_is_an_error_of_the_user(tmp_path, content):
+    (tmp_path / "suite.json").write_text(content)
+    with pytest.raises(DataError, match=r"suite\.json"):
+        report(tmp_path / "report", tmp_path)
+
+
+def test_a_group_that_lacks_tasks_is_named_in_the_report(tmp_path):
+    tasks = {"mmlu": {"score": 41.5, "n": 200, "stand_in": True}}
+    (tmp_path / "suite.json").write_text(json.dumps({"suite": "general", "policy": "tuned", "tasks": tasks}))
+    _, document, page = report(tmp_path / "report", tmp_path)
+    assert document["overall"] == {"why_not": "the general tasks lack humaneval, gsm8k, mtbench"}
+    assert "No Overall: the general tasks lack humaneval" in page
+    tasks |= {name: {"score": None} for name in ("humaneval", "gsm8k", "mtbench")}
+    (tmp_path / "suite.json").write_text(json.dumps({"suite": "general", "policy": "tuned", "tasks": tasks}))
+    assert "no group has an Overall: " in report(tmp_path / "report", tmp_path)[1]["overall"]["why_not"]
+    only = stored(tmp_path / "run", attempts([1.0]))
+    assert report(tmp_path / "report", only)[1]["overall"] == {}
+
+
 def test_a_sweep_is_shown_with_its_recommendation(tmp_path):
     sweep = tmp_path / "tune"
     sweep.mkdir()

@@ -259,6 +259,14 @@ def test_the_overall_names_its_baselines_and_what_keeps_it_from_comparison(page)
         assert part in text
 
 
+def test_a_page_without_an_overall_says_why(page):
+    assert (
+        "No Overall: the held-out tasks lack webarena."
+        in page({"overall": {"why_not": "the held-out tasks lack webarena"}}).text
+    )
+    assert "Overall" not in page({"overall": {}}).text
+
+
 def test_the_page_says_how_to_repeat_a_run(page):
     written = re.search(r"Repeat the runs:(.*?)commit", page().text, re.DOTALL).group(1)
     arguments = shlex.split(written)
