@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import aiohttp
 
 START_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 30.0
+END_TIMEOUT_S = 15.0
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -34,7 +35,8 @@ def install_chromium() -> str | None:
             ["apt-get", "update"],
             ["apt-get", "install", "-y", "--no-install-recommends", "chromium"],
         ):
-            subprocess.run(command, capture_output=True, timeout=600, check=False)
+            with suppress(subprocess.TimeoutExpired):  # a stalled mirror is as good as none
+                subprocess.run(command, capture_output=True, timeout=600, check=False)
     return find_chromium()
 
 
@@ -164,9 +166,7 @@ async def browser(program: str) -> AsyncIterator[Page]:
         try:
             port = await asyncio.wait_for(_port(Path(profile), process), START_TIMEOUT_S)
             async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://127.0.0.1:{port}/json") as answer:
-                    targets = await answer.json(content_type=None)
-                address = next(each for each in targets if each["type"] == "page")["webSocketDebuggerUrl"]
+                address = await asyncio.wait_for(_address(session, port), START_TIMEOUT_S)
                 async with session.ws_connect(address, max_msg_size=0) as socket:
                     page = Page(socket)
                     listening = asyncio.create_task(page.listen())
@@ -175,9 +175,7 @@ async def browser(program: str) -> AsyncIterator[Page]:
                     yield page
                     listening.cancel()
         finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
+            await _end(process)
 
 
 async def _port(profile: Path, process: asyncio.subprocess.Process) -> int:
@@ -188,3 +186,25 @@ async def _port(profile: Path, process: asyncio.subprocess.Process) -> int:
             raise RuntimeError(f"the browser ended with {process.returncode} before it listened")
         await asyncio.sleep(0.02)
     return int(chosen.read_text().split()[0])
+
+
+async def _address(session: aiohttp.ClientSession, port: int) -> str:
+    """Address of the first tab, which may open a moment after the port."""
+    while True:
+        async with session.get(f"http://127.0.0.1:{port}/json") as answer:
+            targets = await answer.json(content_type=None)
+        for each in targets:
+            if each["type"] == "page":
+                return str(each["webSocketDebuggerUrl"])
+        await asyncio.sleep(0.02)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Terminate the browser; kill it where it does not obey."""
+    if process.returncode is None:
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), END_TIMEOUT_S)
+    except TimeoutError:
+        process.kill()
+        await asyncio.wait_for(process.wait(), END_TIMEOUT_S)

@@ -57,9 +57,9 @@ print("held" if isinstance(result, int) and result < 0 else "escaped")"""
     return python(name, script, **more)
 
 
-def endless(name: str, script: str, out: str | None = "", **more: object) -> Case:
+def endless(name: str, script: str, out: str | None = "", wall_s: float = 0.5, **more: object) -> Case:
     """A command that does not end by itself."""
-    return Case(name, script, out, None, "timeout", {"wall_s": 0.5}, **more)
+    return Case(name, script, out, None, "timeout", {"wall_s": wall_s}, **more)
 
 
 def fill(name: str, directory: str) -> Case:
@@ -137,7 +137,7 @@ if not os.fork():
     os._exit(0)
 print("held")""",
     ),
-    endless("sleep", "echo first; sleep 1000", "first\n"),
+    endless("sleep", "echo first; sleep 1000", "first\n", wall_s=2),
     endless("deaf to signals", "trap '' HUP INT QUIT TERM; while :; do sleep 9; done"),
     endless("stopping itself", "kill -STOP $$; echo over"),
     endless("stopping everything", "kill -STOP -1; sleep 1000", None),

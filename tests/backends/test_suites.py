@@ -7,6 +7,7 @@ import pytest
 from machine import needs_sandbox
 
 from agentray.config import SuiteConfig, load
+from agentray.evaluate.suites import likelihood
 from agentray.evaluate.suites import run as stage
 from agentray.evaluate.suites.benchmark import Question
 from agentray.evaluate.suites.likelihood import Scorer, Source, lm_eval_missing
@@ -19,8 +20,12 @@ pytestmark = [
 ]
 
 
+def stored_answers(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*.parquet")}
+
+
 @needs_sandbox
-def test_the_suite_runs_and_resumes_with_a_model(tmp_path):
+def test_the_suite_runs_and_resumes_with_a_model(tmp_path, monkeypatch):
     values = {"policy": "smollm2-135m", "out": tmp_path, "num_tasks": 3, "max_tokens": 48}
     config = load(SuiteConfig, "evaluate", values=values)
     summary = stage.run(config)
@@ -30,8 +35,10 @@ def test_the_suite_runs_and_resumes_with_a_model(tmp_path):
     for name in set(rows) - {"mtbench"}:
         assert rows[name]["n"] == 3 and rows[name]["failed"] == 0 and rows[name]["stand_in"]
     assert 0.5 < rows["loss"]["score"] < 4
-    again = stage.run(config)
-    assert again.tasks == rows and again.wall_s < summary.wall_s / 2
+    answers = stored_answers(tmp_path)
+    monkeypatch.setattr(likelihood, "_opened", lambda source: pytest.fail("asked again"))
+    assert stage.run(config).tasks == rows
+    assert answers and stored_answers(tmp_path) == answers  # asked again, they would have other durations
     assert json.loads((tmp_path / "suite.json").read_text())["tasks"] == rows
 
 

@@ -23,6 +23,7 @@ MARK = f"agentray-test-{uuid.uuid4().hex}"
 """In the command line or the environment of every process that a case starts."""
 AT_ONCE = 6
 WITHOUT_PYTHON = not shutil.which("python3", path=ENVIRONMENT["PATH"])
+ATTACKED = ("/", "/mnt", "/proc", "/tmp", "/usr")
 EVIL = (Path("/etc/agentray-evil"), Path("/usr/bin/agentray-evil"))
 
 
@@ -81,7 +82,7 @@ class Outcome:
     backend: Backend
     results: dict[str, Result]
     host: Host
-    mounts: tuple[str, str]
+    mounts: tuple[list[str], list[str]]
     """Of the host, before and after."""
 
 
@@ -108,8 +109,10 @@ async def _play(host: Host, backend: Backend) -> dict[str, Result]:
     return {case.name: result for case, result in zip(cases, results, strict=True)}
 
 
-def _mounts() -> str:
-    return Path("/proc/self/mounts").read_text()
+def _mounts() -> list[str]:
+    """What is mounted where the cases mount and unmount; elsewhere others may, meanwhile."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return [line for line in lines if line.split()[1] in ATTACKED]
 
 
 def _left() -> list[str]:
