@@ -17,6 +17,8 @@ from typing import Any
 
 import aiohttp
 
+INSTALL_TIMEOUT_S = 200.0
+"""Of each of two commands, together within the time of one test."""
 START_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 15.0
@@ -36,7 +38,7 @@ def install_chromium() -> str | None:
             ["apt-get", "install", "-y", "--no-install-recommends", "chromium"],
         ):
             with suppress(subprocess.TimeoutExpired):  # a stalled mirror is as good as none
-                subprocess.run(command, capture_output=True, timeout=600, check=False)
+                subprocess.run(command, capture_output=True, timeout=INSTALL_TIMEOUT_S, check=False)
     return find_chromium()
 
 
