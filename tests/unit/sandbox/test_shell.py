@@ -1,4 +1,5 @@
 import asyncio
+import importlib.util
 import os
 
 import pytest
@@ -129,6 +130,21 @@ def test_a_command_cannot_read_what_the_shell_will_run_next(confined):
     first, second = play(confined, STEAL, "echo alive")
     assert (first.exit_code, first.stdout) == (1, "")
     assert second.stdout == "alive\n"
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("uvloop") is None, reason="uvloop, Ray's event loop, is not installed"
+)
+def test_a_command_inherits_none_of_the_shells_streams_on_the_event_loop_of_ray_actors(confined):
+    import uvloop
+
+    async def session() -> Result:
+        async with shell(backend=confined) as opened:
+            return await opened.run("ls /proc/self/fd")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        opened = set(runner.run(session()).stdout.split())
+    assert opened == {"0", "1", "2", "3", "253", "254"}  # 3 is of `ls` itself
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
