@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MIB = 2**20
+ABSENT = "this sandbox has no"
+"""Begins what a case prints that cannot be tried, for lack of a tool."""
 BWRAP = ("bwrap",)
 OURS = ("bwrap", "unshare")
 """Docker limits with control groups, and shows more of its own /dev, /sys and image."""
@@ -39,9 +41,13 @@ def python(name: str, script: str, **more: object) -> Case:
     return Case(name, f"python3 -I - <<'SCRIPT'\n{script}\nSCRIPT", **more)
 
 
-def refused(name: str, command: str, **more: object) -> Case:
-    """A command that must fail."""
-    return Case(name, f"if {{ {command}; }} >/dev/null 2>&1; then echo escaped; else echo held; fi", **more)
+def refused(name: str, command: str, tool: str = "", **more: object) -> Case:
+    """A command that must fail, and not for lack of the tool that it needs: its first word by default."""
+    attempt = f"if {{ {command}; }} >/dev/null 2>&1; then echo escaped; else echo held; fi"
+    tool = tool or command.split()[0]
+    return Case(
+        name, f"if type {tool} >/dev/null 2>&1; then {attempt}; else echo {ABSENT} {tool}; fi", **more
+    )
 
 
 def call(name: str, expression: str, **more: object) -> Case:
@@ -300,7 +306,7 @@ PRIVILEGES = (
         "[ -e /dev/tty ] || [ -e /dev/console ] || [ -e /dev/pts ] || tty -s",
         on=OURS,
     ),
-    refused("swap", "truncate -s 1M swap && mkswap swap && swapon swap"),
+    refused("swap", "truncate -s 1M swap && mkswap swap && swapon swap", "swapon"),
 )
 
 NETWORK = (
