@@ -92,11 +92,9 @@ class Episode:
         started = time.monotonic()
         try:
             end = await self._attempted()
-        except TimeoutError:
-            end = _End("failed", f"the episode took longer than {self._timeout_s:g} s", self._fault)
         except PolicyError as refusal:
             end = _End("failed", _line(refusal), "refused", (refusal.what, refusal.why, refusal.fix))
-        except Exception as problem:  # the one broad catch of the rollout layer: siblings must go on
+        except Exception as problem:
             end = _End("failed", _line(problem), self._fault)
         return self._outcome(end, time.monotonic() - started)
 
@@ -111,14 +109,22 @@ class Episode:
         return await self._in_session(None)
 
     async def _in_session(self, recorded: History | None) -> _End:
-        async with self._host.session() as session, asyncio.timeout(self._timeout_s):
-            return await self._play(session, recorded)
+        async with self._host.session() as session:
+            deadline = asyncio.timeout(self._timeout_s)
+            try:
+                async with deadline:
+                    return await self._play(session, recorded)
+            except TimeoutError:
+                if not deadline.expired():  # the environment's own
+                    raise
+                return _End("failed", f"the episode took longer than {self._timeout_s:g} s", self._fault)
 
     async def _play(self, session: Session, recorded: History | None) -> _End:
         task = self._attempt.task
         observation, info = await session.reset(self._attempt.seed, task)
-        self._metrics = dict(info.get("metrics", {}))
-        self._prompt = (*self._environment.instruction(task), Message("user", observation))
+        self._metrics = _metrics(info)
+        opening = (*self._environment.instruction(task), Message("user", observation))
+        self._prompt = tuple(replace(each, content=_text(each.content)) for each in opening)
         state = digest(observation, 0.0, False, info)
         if recorded is None:
             self._recorder.write(
@@ -148,8 +154,12 @@ class Episode:
                 reply = await self._policy.act(messages, self._sampling)
             except PolicyError as refusal:
                 if refusal.what.startswith(CONTEXT_LIMIT):
-                    return _End("truncated", refusal.what, None, (refusal.what, refusal.why, refusal.fix))
+                    return _End(
+                        "truncated", _text(refusal.what), None, (refusal.what, refusal.why, refusal.fix)
+                    )
                 raise
+            if not reply.text.isascii():
+                reply = replace(reply, text=_text(reply.text))
             self._fault = "environment"
             end, info = await self._step(session, Turn(reply, None, ""), messages)
             index = len(self._turns) - 1
@@ -167,9 +177,11 @@ class Episode:
         if not math.isfinite(reward):
             raise ValueError(f"the environment gave the reward {reward!r}")
         over = terminated or truncated
-        self._metrics = dict(info.get("metrics", {}))
+        self._metrics = _metrics(info)
         state = digest(observation, reward, over, info)
-        self._turns.append(Turn(reply, info.get("action"), "" if over else observation, float(reward), state))
+        observation, action = _text(observation), info.get("action")
+        action = None if action is None else _text(action)
+        self._turns.append(Turn(reply, action, "" if over else observation, float(reward), state))
         if over:
             return (_End("completed") if terminated else _End("truncated", "the environment's limit")), info
         messages += [
@@ -210,5 +222,33 @@ def digest(observation: str, reward: float, over: bool, info: Mapping[str, Any])
     return hashlib.blake2b(shown.encode("utf-8", errors="surrogatepass"), digest_size=8).hexdigest()
 
 
-def _line(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {' / '.join(str(problem).split(chr(10)))}"
+def failed(order: Order, problem: BaseException) -> Outcome:
+    """The outcome of an order that could not even be played."""
+    attempt, error = order.attempt, _line(problem)
+    end = ended(attempt.trajectory("failed", error=error), order.lease)
+    return Outcome(
+        attempt.key, order.lease, attempt.env, "failed", None, error, 0.0, 0, end, fault="environment"
+    )
+
+
+def _text(told: Any) -> str:
+    """A text as files can hold it: without halves of surrogate pairs.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(told, str):
+        raise TypeError(f"the environment gave {told!r:.100} where text belongs")
+    return told if told.isascii() else told.encode("utf-8", "replace").decode()
+
+
+def _metrics(info: Mapping[str, Any]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in info.get("metrics", {}).items()}
+
+
+def _line(problem: BaseException) -> str:
+    try:
+        told = " / ".join(str(problem).split("\n"))
+    except Exception:
+        told = "(it does not say what)"
+    return _text(f"{type(problem).__name__}: {told}")

@@ -42,7 +42,7 @@ class Tally:
         self._rewards: dict[str, tuple[float, int]] = {}
         self._thresholds, self._progress = thresholds, progress
         self._recent: deque[tuple[float, int, int]] = deque()
-        self._log = log.open("a", encoding="utf-8")
+        self._log = log.open("a", encoding="utf-8", errors="backslashreplace")
         self._reported_s = 0.0
         self._endpoints: dict[int, Sequence[EndpointStats]] = {}
 

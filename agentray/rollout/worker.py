@@ -18,7 +18,7 @@ from agentray.env.registry import load_attribute
 from agentray.policy.base import Policy
 from agentray.policy.router import Router
 from agentray.rollout.chaos import Chaos
-from agentray.rollout.episode import Episode
+from agentray.rollout.episode import Episode, failed
 from agentray.rollout.hosting import Host
 from agentray.rollout.orders import Batch, Limits, Order, Outcome, WorkerInfo
 from agentray.types import EnvSpec, PolicySpec, Sampling
@@ -56,6 +56,7 @@ class RolloutWorker:
         self._spec, self._sampling, self._limits, self._chaos = policy, sampling, limits, chaos
         self._outbox = Outbox(policy.scope != "task", limits.gather_s)
         self._running: set[asyncio.Task[None]] = set()
+        self._closing = False
         self._router: Router | None = None
         if policy.scope != "task":
             shared = endpoints or self._build(policy)
@@ -98,6 +99,18 @@ class RolloutWorker:
         )
 
     async def _play(self, order: Order) -> None:
+        """Bring an order to an outcome, whatever happens: the driver waits for it."""
+        try:
+            outcome = await self._played(order)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # a panic of native code is no Exception
+            if self._closing:
+                raise
+            outcome = failed(order, problem)
+        self._outbox.finish(outcome)
+
+    async def _played(self, order: Order) -> Outcome:
         host = self._hosts[order.attempt.env]
         policy: Policy | None = self._router
         if policy is None:
@@ -106,10 +119,11 @@ class RolloutWorker:
         assert policy is not None
         self._chaos.begin()
         episode = Episode(order, host, policy, self._sampling, self._limits.episode_timeout_s, self._outbox)
-        self._outbox.finish(await episode.run())
+        return await episode.run()
 
     async def close(self) -> None:
         """Give up what runs; release the policy and the environments."""
+        self._closing = True
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

@@ -1,6 +1,7 @@
 import asyncio
 from dataclasses import replace
 
+import numpy
 import pytest
 from fakes import ScriptedPolicy
 
@@ -138,6 +139,68 @@ def test_a_broken_environment_is_a_failure_with_its_cause(where):
     outcome, _, _ = play(ScriptedPolicy(*numbers(1, 2)), environment)
     assert (outcome.status, outcome.reward, outcome.fault) == ("failed", None, "environment")
     assert outcome.error.startswith("OSError")
+
+
+class OddGame(CountGame):
+    """Plays on, after it has said something odd."""
+
+    def __init__(self, odd):
+        super().__init__()
+        self._odd = odd
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = super().step(action)
+        return self._odd.get("observation", observation), reward, terminated, truncated, {**info, **self._odd}
+
+
+def odd_environment(**odd):
+    environment = Count()
+    environment.make = lambda: OddGame(odd)
+    return environment
+
+
+def test_metrics_may_be_numbers_of_any_kind():
+    metrics = {"score": numpy.float32(0.5), 7: numpy.int64(3)}
+    _, made, _ = play(ScriptedPolicy(*numbers(1, 2)), odd_environment(metrics=metrics))
+    assert (made.status, made.metrics) == ("completed", {"score": 0.5, "7": 3.0})
+
+
+def test_half_a_surrogate_pair_enters_no_record():
+    half = "caf\udce9"
+    odd = odd_environment(observation=half, action=half)
+    _, made, _ = play(ScriptedPolicy(f"{half} {numbers(1)[0]}", *numbers(2)), odd)
+    first = made.turns[0]
+    assert (first.reply.text[:4], first.observation, first.action) == ("caf?", "caf?", "caf?")
+    broken = ScriptedPolicy(OSError(f"no such file: {half}"))
+    outcome, made, _ = play(broken)
+    assert outcome.error == made.error == "OSError: no such file: caf?"
+
+
+@pytest.mark.parametrize("odd", [{"action": ("north", 2)}, {"observation": 7}])
+def test_what_is_no_text_where_text_belongs_is_a_failure_of_the_environment(odd):
+    outcome, made, _ = play(ScriptedPolicy(*numbers(1, 2)), odd_environment(**odd))
+    assert (made.status, made.turns, outcome.fault) == ("failed", (), "environment")
+    assert "where text belongs" in made.error
+
+
+def test_an_environments_own_time_out_is_not_the_episodes_deadline():
+    class TimedOut(CountGame):
+        def step(self, action):
+            raise TimeoutError("the database did not answer within 5 s")
+
+    environment = Count()
+    environment.make = TimedOut
+    outcome, _, _ = play(ScriptedPolicy(*numbers(1, 2)), environment)
+    assert outcome.error == "TimeoutError: the database did not answer within 5 s"
+
+
+def test_an_error_that_cannot_say_what_it_is_is_a_failure_all_the_same():
+    class Mute(Exception):
+        def __str__(self):
+            raise AttributeError("no message")
+
+    outcome, _, _ = play(ScriptedPolicy(Mute()))
+    assert outcome.status == "failed" and outcome.error.startswith("Mute")
 
 
 def test_an_interrupted_game_goes_on_after_its_recorded_turns():

@@ -1,0 +1,103 @@
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentray.env.count import Count, CountGame
+from agentray.rollout.chaos import Chaos
+from agentray.rollout.orders import Attempt, Limits, Order
+from agentray.rollout.worker import RolloutWorker
+from agentray.types import EnvSpec, PolicySpec, Sampling
+
+TASK = next(Count().tasks("train"))
+EXPERT = PolicySpec("expert", "agentray.policy.scripted:ExpertPolicy", scope="task")
+
+
+class FaultyGame(CountGame):
+    """Raises what no handler of `Exception` sees."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self._fault = fault
+
+    def step(self, action):
+        match self._fault:
+            case "panic":
+                raise BaseException("a panic of native code")
+            case "cancel":
+                raise asyncio.CancelledError
+        return super().step(action)
+
+
+class Faulty(Count):
+    """The counting game; where `fault` says, something raises."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self._fault = fault
+
+    def make(self):
+        return FaultyGame(self._fault)
+
+    def expert(self, task):
+        match self._fault:
+            case "no expert":
+                raise NotImplementedError("no expert for this record: caf\udce9")
+            case "exit":
+                sys.exit("out of credit")
+        return super().expert(task)
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[3])])  # for this module's name
+
+
+def worker_of(fault):
+    spec = EnvSpec("count", f"{__name__}:Faulty", {"fault": fault})
+    return RolloutWorker([spec], EXPERT, {}, Sampling(), Limits(5.0, 60.0, 4), Chaos({}))
+
+
+ORDER = Order(Attempt("count", TASK, 0, 5, "expert"), 3)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("panic", "BaseException: a panic of native code"),
+        ("cancel", "CancelledError: "),
+        ("no expert", "NotImplementedError: no expert for this record: caf?"),
+        ("exit", "SystemExit: out of credit"),
+    ],
+)
+def test_whatever_goes_wrong_is_an_outcome(fault, error):
+    async def scenario():
+        worker = worker_of(fault)
+        await worker.ready()
+        orders, outcomes = [ORDER], []
+        async with asyncio.timeout(60):
+            while not outcomes:
+                outcomes, orders = (await worker.exchange(orders, 0)).outcomes, []
+        await worker.close()
+        return outcomes
+
+    [outcome] = asyncio.run(scenario())
+    assert (outcome.key, outcome.lease, outcome.status) == (ORDER.attempt.key, 3, "failed")
+    assert (outcome.error, outcome.reward, outcome.fault) == (error, None, "environment")
+    assert outcome.end.status == "failed"
+
+
+def test_a_worker_that_closes_ends_what_it_plays(monkeypatch):
+    async def waits(self, messages, sampling):
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr("agentray.policy.scripted.ExpertPolicy.act", waits)
+
+    async def scenario():
+        worker = worker_of(None)
+        assert [each.kind for each in (await worker.exchange([ORDER], 0)).entries] == ["begin"]
+        await worker.close()
+        return (await worker.exchange([], 1)).outcomes
+
+    assert asyncio.run(scenario()) == []
