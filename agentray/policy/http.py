@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import aiohttp
 
@@ -23,6 +23,8 @@ _LIST_TIMEOUT_S = 15.0
 _MAX_ANSWER_BYTES = 32 * 2**20
 _KEEP_ALIVE_S = 4.0
 """Below the 5 s after which uvicorn (vLLM, Ray Serve) hangs up, lest a request meets a closing connection."""
+_MOST_TOKENS = 2**31 - 1
+"""A record's integers are no longer."""
 _OVERLOADED_STATUSES = frozenset({429, 503, 529})
 _TRANSIENT_STATUSES = frozenset({408, 409, 425, *range(500, 600)}) - _OVERLOADED_STATUSES
 _CONTEXT_WORDS = (
@@ -275,4 +277,8 @@ def _usage(usage: object) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return Usage(prompt, completion) if isinstance(prompt, int) and isinstance(completion, int) else None
+    return Usage(prompt, completion) if _is_count(prompt) and _is_count(completion) else None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 <= value <= _MOST_TOKENS

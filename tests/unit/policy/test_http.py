@@ -79,6 +79,10 @@ async def served(complete, listed):
         await runner.cleanup()
 
 
+def counted(prompt, completion):
+    return {"prompt_tokens": prompt, "completion_tokens": completion}
+
+
 def completion(message, reason="stop", **fields):
     """A body with one choice."""
     return {"choices": [{"message": message, "finish_reason": reason}], **fields}
@@ -105,6 +109,9 @@ def test_a_chat_completion_becomes_a_reply():
         (completion({}), "", "stop", None),
         (completion({"content": "a"}, "length", usage=None), "a", "length", None),
         (completion({"content": "a"}, "content_filter", usage={"prompt_tokens": None}), "a", "stop", None),
+        (completion({"content": "a"}, usage=counted(2**31, 1)), "a", "stop", None),
+        (completion({"content": "a"}, usage=counted(1, -1)), "a", "stop", None),
+        (completion({"content": "a"}, usage=counted(2**31 - 1, 0)), "a", "stop", Usage(2**31 - 1, 0)),
         (completion({"content": "é\ud800"}), "é?", "stop", None),
     ],
 )
