@@ -22,12 +22,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from typing import Any, Protocol, TypeVar, cast
 
 from agentray.env import Environment, TextEnv, build
+from agentray.rollout.threads import Threads
 from agentray.types import EnvSpec, Task
 
 _T = TypeVar("_T")
@@ -144,7 +145,7 @@ class _Threaded:
 
     async def _run(self, call: Callable[[], _T]) -> _T:
         running = self._call = self._threads.submit(call)
-        return await asyncio.wrap_future(running)
+        return await asyncio.wrap_future(running)  # cancelled, it cancels a call that has not begun
 
     def end(self, free: Callable[[], None]) -> None:
         free()
@@ -156,7 +157,7 @@ class _Threads:
     """The threads of one host, and what they still do for episodes that have ended."""
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="environment")
+        self._threads = Threads(_THREADS, "environment")
         self._outlived: set[Future[Any]] = set()
         self._closing: set[Future[None]] = set()
 
@@ -166,17 +167,17 @@ class _Threads:
         return len(self._outlived)
 
     def submit(self, call: Callable[[], _T]) -> Future[_T]:
-        return self._executor.submit(_contained, call)
+        return self._threads.submit(lambda: _contained(call))
 
     def close_after(self, call: Future[Any], close: Callable[[], None]) -> None:
         """Close an environment in a thread once its last call, which nobody waits for, is over."""
-        if not call.cancel() and not call.done():
+        if not call.done():
             self._outlived.add(call)
         call.add_done_callback(lambda _: self._close_in_thread(close))  # at once, or in the call's thread
 
     def _close_in_thread(self, close: Callable[[], None]) -> None:
         try:
-            closing = self._executor.submit(close)
+            closing = self._threads.submit(close)
         except RuntimeError:  # the call returned after the host was closed
             threading.Thread(target=close, daemon=True).start()
             return
@@ -185,7 +186,7 @@ class _Threads:
 
     async def close(self) -> None:
         closing = tuple(self._closing)
-        self._executor.shutdown(wait=False)
+        self._threads.close()
         if closing:
             await asyncio.to_thread(wait, closing, _CLOSE_TIMEOUT_S)
 

@@ -20,7 +20,7 @@ from agentray.errors import AgentrayError, ResourceError, UnavailableError
 from agentray.policy.base import Policy
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.orders import Batch, Limits, Order, WorkerInfo, WorkerLost
-from agentray.rollout.worker import RolloutWorker
+from agentray.rollout.worker import MOST_STUCK, RolloutWorker
 from agentray.types import EnvSpec, Message, PolicySpec, Reply, Sampling
 
 _WORKER_CPUS = 0.25
@@ -33,8 +33,6 @@ _CLOSE_TIMEOUT_S = 20.0
 _ENGINE_RETURNS_S = 120.0
 """Longest wait for an engine whose process died to be there again."""
 _ENGINE_POLL_S = 1.0
-_STUCK = 16
-"""Environment calls that hang in threads of one worker before it is replaced: half of its threads."""
 _LOG_LINES = 5
 
 
@@ -74,7 +72,7 @@ class ActorWorker:
     async def exchange(self, orders: Sequence[Order], acknowledged: int) -> Batch:
         """See `orders.Worker`."""
         assert self._actor is not None
-        if self._stuck >= _STUCK:
+        if self._stuck >= MOST_STUCK:
             raise self._lost(f"{self._stuck} environment calls hang in its threads")
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):

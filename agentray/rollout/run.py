@@ -30,7 +30,7 @@ from agentray.rollout.dispatch import Dispatcher, Rules, Watcher
 from agentray.rollout.orders import Limits, Worker
 from agentray.rollout.plan import Plan
 from agentray.rollout.tally import Tally
-from agentray.rollout.worker import RolloutWorker
+from agentray.rollout.worker import LocalWorker
 from agentray.types import EnvSpec, PolicySpec, Progress, Sampling, silent
 
 _LOG = "log.jsonl"
@@ -197,7 +197,7 @@ async def _workers(
     sampling = Sampling(settings.temperature, settings.max_tokens, settings.top_p)
     limits = Limits(config.turn_timeout_s, config.episode_timeout_s, config.in_flight)
     if config.num_workers == 0:
-        worker = RolloutWorker(specs, policy, {}, sampling, limits, chaos)
+        worker = LocalWorker(specs, policy, {}, sampling, limits, chaos)
         try:
             yield [worker]
         finally:

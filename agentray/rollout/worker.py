@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from agentray.data.journal import Entry
 from agentray.env.registry import load_attribute
+from agentray.errors import ResourceError
 from agentray.policy.base import Policy
 from agentray.policy.router import Router
 from agentray.rollout.chaos import Chaos
@@ -25,6 +26,8 @@ from agentray.types import EnvSpec, PolicySpec, Sampling
 
 HEARTBEAT_S = 1.0
 """Longest wait of an exchange in which nothing happens."""
+MOST_STUCK = 16
+"""Environment calls that may hang in threads of one worker before it is given up: half of its threads."""
 _MANY = 32
 """Entries that are worth an exchange at once."""
 _WAKE = 8
@@ -94,9 +97,14 @@ class RolloutWorker:
             number,
             entries,
             outcomes,
-            stuck=sum(host.stuck for host in self._hosts.values()),
+            stuck=self.stuck,
             endpoints=() if self._router is None else self._router.stats(),
         )
+
+    @property
+    def stuck(self) -> int:
+        """Environment calls that outlived their episode and still run."""
+        return sum(host.stuck for host in self._hosts.values())
 
     async def _play(self, order: Order) -> None:
         """Bring an order to an outcome, whatever happens: the driver waits for it."""
@@ -131,6 +139,24 @@ class RolloutWorker:
             await self._router.close()
         for host in self._hosts.values():
             await host.close()
+
+
+class LocalWorker(RolloutWorker):
+    """A worker in the driver's own process, which cannot be replaced when its threads hang."""
+
+    async def exchange(self, orders: Sequence[Order], acknowledged: int) -> Batch:
+        """See `orders.Worker`.
+
+        Raises:
+            ResourceError: Too many environment calls hang for good.
+        """
+        if self.stuck >= MOST_STUCK:
+            raise ResourceError(
+                f"{self.stuck} environment calls hang in their threads",
+                "a thread cannot be killed, and this process has no worker that can be replaced",
+                "give --set rollout.num_workers=1, or mend the environment; the same command then resumes",
+            )
+        return await super().exchange(orders, acknowledged)
 
 
 class Outbox:

@@ -1,21 +1,27 @@
 import asyncio
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from agentray.env import Hosting
 from agentray.env.count import Count, CountGame
+from agentray.errors import ResourceError
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.orders import Attempt, Limits, Order
-from agentray.rollout.worker import RolloutWorker
+from agentray.rollout.worker import LocalWorker, RolloutWorker
 from agentray.types import EnvSpec, PolicySpec, Sampling
 
 TASK = next(Count().tasks("train"))
 EXPERT = PolicySpec("expert", "agentray.policy.scripted:ExpertPolicy", scope="task")
 
 
+RELEASE = threading.Event()
+
+
 class FaultyGame(CountGame):
-    """Raises what no handler of `Exception` sees."""
+    """Hangs, or raises what no handler of `Exception` sees."""
 
     def __init__(self, fault):
         super().__init__()
@@ -27,6 +33,8 @@ class FaultyGame(CountGame):
                 raise BaseException("a panic of native code")
             case "cancel":
                 raise asyncio.CancelledError
+            case "hang":
+                RELEASE.wait()
         return super().step(action)
 
 
@@ -36,6 +44,7 @@ class Faulty(Count):
     def __init__(self, fault):
         super().__init__()
         self._fault = fault
+        self.hosting = Hosting("thread" if fault == "hang" else "inline")
 
     def make(self):
         return FaultyGame(self._fault)
@@ -52,11 +61,14 @@ class Faulty(Count):
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[3])])  # for this module's name
+    RELEASE.clear()
+    yield
+    RELEASE.set()
 
 
-def worker_of(fault):
+def worker_of(fault, kind=RolloutWorker, timeout_s=60.0):
     spec = EnvSpec("count", f"{__name__}:Faulty", {"fault": fault})
-    return RolloutWorker([spec], EXPERT, {}, Sampling(), Limits(5.0, 60.0, 4), Chaos({}))
+    return kind([spec], EXPERT, {}, Sampling(), Limits(5.0, timeout_s, 4), Chaos({}))
 
 
 ORDER = Order(Attempt("count", TASK, 0, 5, "expert"), 3)
@@ -101,3 +113,23 @@ def test_a_worker_that_closes_ends_what_it_plays(monkeypatch):
         return (await worker.exchange([], 1)).outcomes
 
     assert asyncio.run(scenario()) == []
+
+
+def test_a_worker_that_cannot_be_replaced_ends_the_run_when_too_many_calls_hang(monkeypatch):
+    monkeypatch.setattr("agentray.rollout.worker.MOST_STUCK", 1)
+
+    async def scenario():
+        worker = worker_of("hang", LocalWorker, timeout_s=0.01)
+        orders, outcomes = [ORDER], []
+        try:
+            async with asyncio.timeout(60):
+                while True:
+                    outcomes, orders = [*outcomes, *(await worker.exchange(orders, 0)).outcomes], []
+        except ResourceError as error:
+            return outcomes, error
+        finally:
+            await worker.close()
+
+    [outcome], error = asyncio.run(scenario())
+    assert "longer than 0.01 s" in outcome.error
+    assert "hang in their threads" in error.what and "num_workers=1" in error.fix
