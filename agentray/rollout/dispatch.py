@@ -17,7 +17,7 @@ from typing import Protocol
 
 from agentray.data.journal import Entry, begun, ended
 from agentray.data.store import RunStore
-from agentray.errors import PolicyError, ResourceError, UnavailableError
+from agentray.errors import DataError, PolicyError, ResourceError, UnavailableError
 from agentray.policy.router import EndpointStats
 from agentray.rollout.orders import Attempt, Batch, Order, Outcome, Worker, WorkerInfo, WorkerLost
 
@@ -67,8 +67,8 @@ class Watcher(Protocol):
     def retry(self, lease: Lease, outcome: Outcome) -> None:
         """A lease failed; the attempt will be handed out again."""
 
-    def lost(self, leases: Sequence[Lease], why: str) -> None:
-        """The worker of these leases died."""
+    def lost(self, worker: int, leases: Sequence[Lease], why: str) -> None:
+        """The worker of these leases died; its successor has the same number."""
 
     def late(self, key: str, lease: int) -> None:
         """Something of a lease that no longer counts arrived, and was dropped."""
@@ -100,7 +100,7 @@ class Dispatcher:
         self._writing = asyncio.Lock()
         self._replies = self._unbroken_failures = self._too_long = self._serving = 0
         self.tail_started_s: float | None = None
-        """Monotonic time at which the last attempt was handed out."""
+        """Monotonic time at which the last attempt was handed out for the first time."""
 
     async def run(self, workers: Sequence[Worker]) -> None:
         """Bring all attempts to an outcome.
@@ -109,6 +109,7 @@ class Dispatcher:
             PolicyError: The policy will never answer.
             UnavailableError: It has stopped to answer.
             ResourceError: The journal cannot be written, or workers die as soon as they start.
+            DataError: Two attempts have the same key.
         """
         self._serving = len(workers)
         share = -(-self._rules.in_flight // len(workers))
@@ -138,19 +139,21 @@ class Dispatcher:
         restarts = 0
         while True:
             mine: dict[str, Lease] = {}
+            load: Counter[str] = Counter()
             acknowledged = 0
             try:
-                info = await self._ready(worker, restarts)
+                info = await self._ready(number, worker, restarts)
                 if info is None:
                     return
                 while True:
-                    batch = await worker.exchange(list(self._orders(info, share, mine)), acknowledged)
-                    await self._settle(batch, mine)
+                    orders = list(self._orders(info, share, mine, load))
+                    batch = await worker.exchange(orders, acknowledged)
+                    await self._settle(batch, mine, load)
                     acknowledged, restarts = batch.number, 0
                     self._watch.endpoints(number, batch.endpoints)
             except WorkerLost as lost:
                 restarts += 1
-                await self._lose(mine, str(lost))
+                await self._lose(number, mine, str(lost))
                 if restarts > _MOST_RESTARTS:
                     raise ResourceError(
                         f"a rollout worker died {restarts} times in a row",
@@ -158,7 +161,7 @@ class Dispatcher:
                         "correct the cause; the same command then resumes the run",
                     ) from lost
 
-    async def _ready(self, worker: Worker, restarts: int) -> WorkerInfo | None:
+    async def _ready(self, number: int, worker: Worker, restarts: int) -> WorkerInfo | None:
         """Wait for a worker; None when its successor finds no room in the cluster, and others go on."""
         try:
             return await worker.ready()
@@ -170,12 +173,13 @@ class Dispatcher:
             if restarts == 0 or self._serving <= 1:
                 raise
             self._serving -= 1
-            self._watch.lost([], f"given up: {error.what}")
+            self._watch.lost(number, [], f"given up: {error.what}")
             return None
 
-    def _orders(self, info: WorkerInfo, share: int, mine: dict[str, Lease]) -> Iterator[Order]:
-        """Attempts for the free places of a worker."""
-        load = Counter(lease.attempt.env for lease in mine.values())
+    def _orders(
+        self, info: WorkerInfo, share: int, mine: dict[str, Lease], load: Counter[str]
+    ) -> Iterator[Order]:
+        """Attempts for the free places of a worker; `load` counts what it has by environment."""
         while len(mine) < share and len(self._leases) < self._rules.in_flight:
             lease = self._next()
             if lease is None:
@@ -185,7 +189,10 @@ class Dispatcher:
                 self._again.appendleft(lease)
                 return
             load[env] += 1
-            lease.number, lease.since_s = next(self._numbers), time.monotonic()
+            now = time.monotonic()
+            if lease.number == 0:
+                self.tail_started_s = now
+            lease.number, lease.since_s = next(self._numbers), now
             key = lease.attempt.key
             self._leases[key] = mine[key] = lease
             recorded = tuple(self._store.open.get(key, ())) if env in self._rules.resumable else ()
@@ -196,9 +203,10 @@ class Dispatcher:
             return self._again.popleft()
         attempt = None if self._exhausted else next(self._attempts, None)
         if attempt is not None:
+            if attempt.key in self._leases or attempt.key in self._store.finished:
+                raise _twice(attempt)
             return Lease(attempt)
-        if not self._exhausted:
-            self._exhausted, self.tail_started_s = True, time.monotonic()
+        self._exhausted = True
         self._check_over()
         return None
 
@@ -206,7 +214,7 @@ class Dispatcher:
         if self._exhausted and not self._again and not self._leases:
             self._over.set()
 
-    async def _settle(self, batch: Batch, mine: dict[str, Lease]) -> None:
+    async def _settle(self, batch: Batch, mine: dict[str, Lease], load: Counter[str]) -> None:
         """Write what a batch brought, then count it and decide what comes next."""
         entries = [entry for entry in batch.entries if self._is_current(entry, mine)]
         outcomes = [outcome for outcome in batch.outcomes if self._is_current(outcome, mine)]
@@ -223,6 +231,7 @@ class Dispatcher:
             self._count(entry, mine[entry.key])
         for outcome in outcomes:
             lease = mine.pop(outcome.key)
+            load[lease.attempt.env] -= 1
             del self._leases[outcome.key]
             self._conclude(outcome, lease)
         self._check_over()
@@ -269,18 +278,19 @@ class Dispatcher:
                     "correct the policy; the same command then resumes the run",
                 )
 
-    async def _lose(self, mine: Mapping[str, Lease], why: str) -> None:
+    async def _lose(self, number: int, mine: Mapping[str, Lease], why: str) -> None:
         """The worker of these leases died: hand them out again, but not for ever."""
-        self._watch.lost(list(mine.values()), why)
+        self._watch.lost(number, list(mine.values()), why)
         for key, lease in mine.items():
-            del self._leases[key]
             lease.losses += 1
             if lease.losses <= _MOST_LOSSES:
+                del self._leases[key]
                 self._again.append(lease)
                 continue
             failed = lease.attempt.trajectory("failed", error=f"{lease.losses} workers died under it: {why}")
             end = ended(failed, lease.number)
             await self._write([end] if key in self._store.open else [begun(failed, lease.number), end])
+            del self._leases[key]  # not before: without it the run may be over
             env, error = lease.attempt.env, failed.error
             self._watch.end(lease, Outcome(key, lease.number, env, "failed", None, error, 0.0, 0, end))
         self._check_over()
@@ -306,3 +316,11 @@ class Dispatcher:
                             "free space or mend the file system; the same command then resumes the run",
                         ) from error
                     await asyncio.sleep(pause)
+
+
+def _twice(attempt: Attempt) -> DataError:
+    return DataError(
+        f"{attempt.env!r} has two tasks with the id {attempt.task.id!r}",
+        "an attempt is stored by the id of its task, so one of the two would be lost",
+        "give every task an id of its own, in its data or in the environment's `tasks`",
+    )

@@ -66,10 +66,10 @@ class Metered:
         self._pending["retries"] += 1
         self._tally.retry(lease, outcome)
 
-    def lost(self, leases: Sequence[Lease], why: str) -> None:
+    def lost(self, worker: int, leases: Sequence[Lease], why: str) -> None:
         """A worker died."""
         self._pending["lost_workers"] += 1
-        self._tally.lost(leases, why)
+        self._tally.lost(worker, leases, why)
 
     def late(self, key: str, lease: int) -> None:
         """A result came too late."""

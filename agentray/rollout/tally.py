@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections import Counter, deque
@@ -45,6 +46,8 @@ class Tally:
         self._log = log.open("a", encoding="utf-8", errors="backslashreplace")
         self._reported_s = 0.0
         self._endpoints: dict[int, Sequence[EndpointStats]] = {}
+        self._gone: list[EndpointStats] = []
+        """The last that workers told who died."""
 
     def count(self, env: str, status: str, reward: float | None) -> None:
         """Add an outcome, of this start or an earlier one."""
@@ -81,8 +84,9 @@ class Tally:
         self._rebuilt(outcome)
         self.event("lease_failed", key=outcome.key, lease=outcome.lease, error=outcome.error)
 
-    def lost(self, leases: Sequence[Lease], why: str) -> None:
-        """The worker of these leases died."""
+    def lost(self, worker: int, leases: Sequence[Lease], why: str) -> None:
+        """The worker of these leases died; its successor counts from 0."""
+        self._gone += self._endpoints.pop(worker, ())
         self.lost_workers += 1
         self.event("worker_lost", why=why, attempts=[lease.attempt.key for lease in leases])
 
@@ -101,12 +105,11 @@ class Tally:
         self._report(now=True)
 
     def endpoint_totals(self) -> dict[str, dict[str, int]]:
-        """Calls, retries, overloads and failures by endpoint, over the workers that live."""
+        """Calls, retries, overloads and failures by endpoint, as far as its workers told."""
         totals: dict[str, Counter[str]] = {}
-        for stats in self._endpoints.values():
-            for each in stats:
-                counts = {"calls": each.calls, "retries": each.retries, "overloads": each.overloads}
-                totals.setdefault(each.name, Counter()).update({**counts, "failures": each.failures})
+        for each in itertools.chain(self._gone, *self._endpoints.values()):
+            counts = {"calls": each.calls, "retries": each.retries, "overloads": each.overloads}
+            totals.setdefault(each.name, Counter()).update({**counts, "failures": each.failures})
         return {name: dict(counts) for name, counts in totals.items()}
 
     def event(self, event: str, **fields: Any) -> None:
