@@ -62,7 +62,8 @@ class EpisodeSettings(Settings):
     sampling: SamplingConfig = SamplingConfig()
     """How replies are drawn; greedy by default."""
     seed: int = 0
-    """Attempt `i` uses `seed + i`: worker counts change no seed, and equal seeds pair two runs."""
+    """Task `i` uses `seed + i`, each further sample of it a fixed stride more: worker counts change no seed,
+    and equal seeds pair two runs."""
     num_workers: int | None = Field(None, ge=0)
     """Rollout actors; None takes one per CPU of this machine, at most four. 0 plays in this process, without
     Ray: for scripted policies and endpoints."""

@@ -17,6 +17,7 @@ from agentray.data.store import read_run
 from agentray.env import build, resolve
 from agentray.errors import DataError
 from agentray.evaluate.stats import mean_interval
+from agentray.rollout.plan import is_planned
 from agentray.rollout.run import run as rollout
 from agentray.types import Family, Progress, Trajectory, silent
 
@@ -66,13 +67,13 @@ def run(config: EvaluateConfig, progress: Progress = silent) -> EvaluateSummary:
     """
     with tempfile.TemporaryDirectory(prefix="agentray-evaluate-") as temporary:
         out = config.out or Path(temporary)
-        shared = config.model_dump(exclude={"out"})
-        done = rollout(RolloutConfig(**shared, out=out), progress)
-        trajectories = read_run(out).trajectories
+        plan = RolloutConfig(**config.model_dump(exclude={"out"}), out=out)
+        done = rollout(plan, progress)
+        stored = read_run(out).trajectories
     return EvaluateSummary(
         policy=config.policy,
         split=config.split,
-        scores=score(trajectories, config.env),
+        scores=score([each for each in stored if is_planned(plan, each.sample, each.seed)], config.env),
         out=str(config.out) if config.out else None,
         wall_s=done.wall_s,
         num_turns=done.num_turns,

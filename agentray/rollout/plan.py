@@ -17,6 +17,16 @@ _SHORT_GAP = 64
 """Finished tasks in a row that are generated and dropped; over more of them the stream starts anew."""
 
 
+def is_planned(config: RolloutConfig, sample: int, seed: int) -> bool:
+    """Whether a run of `config` makes the attempt with this sample and seed; a larger run made others too."""
+    return 0 <= _place(config, sample, seed) < config.num_tasks and sample < config.samples
+
+
+def _place(config: RolloutConfig, sample: int, seed: int) -> int:
+    """Number of an attempt's task, from the plan's first."""
+    return seed - config.seed - _SAMPLE_STRIDE * sample - config.first_task
+
+
 class Plan:
     """The attempts of a run: every sample of every task of every environment, in that order.
 
@@ -54,7 +64,7 @@ class Plan:
             count: Told environment, status and reward of each that belongs to this plan.
         """
         for (env, sample, seed), (status, reward) in earlier.items():
-            place = seed - self._config.seed - _SAMPLE_STRIDE * sample - self._config.first_task
+            place = _place(self._config, sample, seed)
             if 0 <= place < self._num_tasks.get(env, 0) and sample < self._config.samples:
                 self._finished.add((env, place, sample))
                 count(env, status, reward)

@@ -111,10 +111,12 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
     identity = _identity(config, policy)
     _check_plan(config.out, identity)
     with RunStore(config.out, retry_failed=config.retry_failed) as store:
-        manifest.write_json(config.out / PLAN, {**identity, "planned": plan.size})
         tally = Tally(plan.size, plan.thresholds, progress, config.out / _LOG)
         resumed = plan.skip(store.earlier, tally.count)
         store.earlier.clear()
+        if resumed < plan.size:  # what says that the run is complete is of a smaller plan
+            (config.out / manifest.NAME).unlink(missing_ok=True)
+        manifest.write_json(config.out / PLAN, {**identity, "planned": plan.size})
         tail_s = 0.0
         try:
             if resumed < plan.size:

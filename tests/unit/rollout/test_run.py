@@ -1,0 +1,33 @@
+import pytest
+
+from agentray import manifest
+from agentray.config import RolloutConfig
+from agentray.rollout import run as stage
+from agentray.rollout.run import run
+
+
+def config(out, **changes):
+    return RolloutConfig(**({"envs": ["count"], "out": out, "num_tasks": 10, "num_workers": 0} | changes))
+
+
+@pytest.mark.parametrize("changes", [{"num_tasks": 25}, {"samples": 2}])
+def test_a_run_that_is_being_extended_does_not_say_that_it_is_complete(tmp_path, monkeypatch, changes):
+    async def interrupted(*args):
+        raise KeyboardInterrupt
+
+    run(config(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "_drive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(config(tmp_path, **changes))
+    assert not manifest.is_complete(tmp_path)
+    more = run(config(tmp_path, **changes))
+    assert manifest.read(tmp_path).counts["planned"] == more.planned == more.completed > 10
+
+
+def test_a_run_that_is_complete_stays_so_when_it_is_asked_for_again(tmp_path, monkeypatch):
+    run(config(tmp_path))
+    monkeypatch.setattr(stage, "_summary", None)  # it gets no further
+    with pytest.raises(TypeError):
+        run(config(tmp_path))
+    assert manifest.read(tmp_path).counts["planned"] == 10
