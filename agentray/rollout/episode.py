@@ -85,7 +85,7 @@ class Episode:
         """Whom the episode waits for, and so who is at fault if it fails."""
 
     async def run(self) -> Outcome:
-        """Play to the end; whatever goes wrong is in the outcome, never raised.
+        """Play to the end; an `Exception` is in the outcome, never raised.
 
         A failure of the machinery leaves the reward None: it is not the policy's failure.
         """
