@@ -64,7 +64,7 @@ def test_a_killed_driver_loses_nothing(tmp_path):
     ]  # fmt: skip
     driver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not any(path.stat().st_size for path in tmp_path.glob("journal-*")):
+    while not an_attempt_has_ended(tmp_path):
         assert time.monotonic() < deadline and driver.poll() is None
         time.sleep(0.05)
     os.kill(driver.pid, signal.SIGKILL)
@@ -77,10 +77,19 @@ def test_a_killed_driver_loses_nothing(tmp_path):
     assert len(stored) == len(set(stored)) and finished <= set(stored)
 
 
-def test_an_endpoint_that_does_not_answer_ends_the_run_at_once(local_ray, tmp_path, monkeypatch):
+def an_attempt_has_ended(out):
+    try:
+        ended = any(b'"end":' in path.read_bytes() for path in out.glob("journal-*"))
+    except FileNotFoundError:  # it has become a shard
+        ended = True
+    return ended or any(out.glob("shard-*.parquet"))
+
+
+def test_an_endpoint_that_does_not_answer_ends_the_run_before_any_attempt(tmp_path, monkeypatch):
     monkeypatch.setattr("agentray.policy.http._RETRIES", 0)
     with pytest.raises(PolicyError, match="does not answer"):
-        run(config(tmp_path, policy="http://127.0.0.1:9/v1"))
+        run(config(tmp_path, policy="http://127.0.0.1:9/v1", num_workers=0))
+    assert not list(tmp_path.glob("journal-*")) and not list(tmp_path.glob("shard-*"))
 
 
 def test_a_dying_worker_is_replaced_and_its_attempts_are_made_again(local_ray, tmp_path, monkeypatch):
