@@ -35,6 +35,8 @@ Progress = Callable[[str], None]
 
 FETCH_TIMEOUT_S = 1800.0
 """Longest wait for a download, a conversion, or another process that does them."""
+CARD = "agentray.json"
+"""File in a model directory that says what the model was made of; the served endpoint shows it."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -85,6 +87,12 @@ def resolve_model(name: str, progress: Progress | None = None) -> str:
         f"no such directory; {closest(name, KNOWN)}",
         "give a known name, or a directory",
     )
+
+
+def version(name: str) -> str | None:
+    """What tells the models apart that one directory held: 16 hex digits of its card; None without one."""
+    card = Path(name).expanduser() / CARD
+    return hashlib.sha256(card.read_bytes()).hexdigest()[:16] if card.is_file() else None
 
 
 def unloadable(name: str, error: Exception) -> UsageError:

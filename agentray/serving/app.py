@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from agentray.config import ServeConfig
 from agentray.errors import DataError, UsageError
-from agentray.models import resolve_model
+from agentray.models import CARD, resolve_model
 from agentray.serving.engine import engine_arguments, environment, require_vllm
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "AGENTRAY_API_KEY"
 """Environment variable with the key that requests must carry; unset or empty asks for none."""
-PROVENANCE = "agentray.json"
-"""File in a model directory that says where the model comes from; training writes it."""
-_PROVENANCE_KEYS = ("base_model", "checkpoint", "eta", "dataset")
+_CARD_KEYS = ("base_model", "checkpoint", "eta", "dataset")
 
 
 def build(args: Mapping[str, Any]) -> Application:
@@ -89,12 +87,12 @@ def provenance(model: Path) -> dict[str, Any]:
     Raises:
         DataError: Its `agentray.json` is not a JSON object.
     """
-    path = model / PROVENANCE
+    path = model / CARD
     if not path.is_file():
         return {}
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return {key: document[key] for key in _PROVENANCE_KEYS if key in document}
+        return {key: document[key] for key in _CARD_KEYS if key in document}
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise DataError(f"cannot read {str(path)!r}", f"not a JSON object: {error}", "correct it") from error
 

@@ -23,15 +23,13 @@ from agentray.cluster import connected
 from agentray.config import TrainConfig
 from agentray.data.mixture import Stream
 from agentray.errors import AgentrayError, MissingDependencyError, ResourceError, UsageError
-from agentray.models import resolve_model
+from agentray.models import CARD, resolve_model
 from agentray.train.corpus import corpus_digest, load_tokenizer, read_corpus
 from agentray.train.loop import METRICS, read_metrics, train_loop
 from agentray.train.model import check_frozen
 from agentray.types import Progress, silent
 
 _SETTINGS = "settings.json"
-CARD = "agentray.json"
-"""File in a model directory that says what the model was made of; the served endpoint shows it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,7 @@ def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
         "eta": eta,
         "dataset": manifest.digest(config.data),
         "sources": _probabilities(stream),
+        "weights": [manifest.digest(each) for each in sorted((config.out / "model").glob("*.safetensors"))],
     }
     manifest.write_json(config.out / "model" / CARD, card)
     summary = _summary(config, time.monotonic() - started)

@@ -20,8 +20,8 @@ from ports import free_port
 from agentray.cluster import cause
 from agentray.config import EngineConfig, ServeConfig
 from agentray.errors import PolicyError, ResourceError, UsageError
-from agentray.models import fetch
-from agentray.serving.app import KEY_VARIABLE, PROVENANCE, ApiKey, _digest, served_name
+from agentray.models import CARD, fetch
+from agentray.serving.app import KEY_VARIABLE, ApiKey, _digest, served_name
 from agentray.serving.engine import CONTEXT_LIMIT, VllmEngine
 from agentray.serving.run import preflight, serving
 from agentray.types import Message, Sampling
@@ -63,7 +63,7 @@ def url(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     """The endpoint, with a key and a model that says where it comes from."""
     model = tmp_path_factory.mktemp("run") / "model"
     shutil.copytree(fetch("smollm2-135m"), model, copy_function=shutil.copyfile)
-    (model / PROVENANCE).write_text(json.dumps(ORIGIN))
+    (model / CARD).write_text(json.dumps(ORIGIN))
     config = ServeConfig(model=str(model), name="agent", port=free_port(), engine=ENGINE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY_VARIABLE, KEY)

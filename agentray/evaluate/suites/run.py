@@ -32,7 +32,7 @@ from agentray.evaluate.suites.loss import Loss
 from agentray.evaluate.suites.mmlu import Mmlu
 from agentray.evaluate.suites.mtbench import MtBench
 from agentray.evaluate.suites.respondents import check_judge, is_endpoint, judge, of_model, of_text
-from agentray.models import resolve_model
+from agentray.models import resolve_model, version
 from agentray.types import Progress, silent
 
 RESULT = "suite.json"
@@ -222,7 +222,11 @@ def _claim(task: _Task, config: SuiteConfig) -> None:
     """Refuse a directory that holds answers to other questions, or of another model."""
     # The address of an endpoint may change; the model that it is asked for may not.
     policy = config.model if is_endpoint(config.policy) and config.model else config.policy
-    identity = {"policy": policy, "questions": _digest(task.found)}
+    identity = {
+        "policy": policy,
+        "model_version": version(config.policy),
+        "questions": _digest(task.found),
+    }
     path = task.directory / "task.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from agentray.config import RolloutConfig
 from agentray.data.runs import PLAN
 from agentray.env import Environment
 from agentray.env.count import Count
-from agentray.errors import DataError
+from agentray.errors import DataError, UsageError
 from agentray.rollout import plan
 from agentray.rollout.plan import Plan
 from agentray.rollout.run import run
@@ -82,3 +82,13 @@ def test_an_environment_with_fewer_tasks_than_asked_for_makes_those(tmp_path):
     assert few.max_turns
     made = make(tmp_path, EnvSpec("count", f"{__name__}:Few"), first_task=2)
     assert made.size == 5 and len(list(made.missing())) == 5
+
+
+def test_a_run_of_a_model_that_was_trained_anew_is_another_run(tmp_path, monkeypatch):
+    config = RolloutConfig(envs=["count"], out=tmp_path, num_tasks=2, num_workers=0)
+    monkeypatch.setattr("agentray.rollout.run.version", lambda name: "first")
+    run(config)
+    monkeypatch.setattr("agentray.rollout.run.version", lambda name: "second")
+    with pytest.raises(UsageError, match="holds another run") as caught:
+        run(config)
+    assert "model_version: 'first' there, 'second' here" in caught.value.why
