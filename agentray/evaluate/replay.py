@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from agentray.env import Rescores
 from agentray.errors import CONTEXT_LIMIT
-from agentray.rollout.episode import digest
+from agentray.rollout.episode import metrics_of, text_of, turn_of
 from agentray.rollout.hosting import Host, Session
 from agentray.types import Status, Trajectory, Turn
 
@@ -79,7 +79,7 @@ def _by_record(trajectory: Trajectory, environment: Rescores) -> Verdict:
 
 async def _by_replay(trajectory: Trajectory, session: Session, max_turns: int) -> Verdict:
     observation, info = await session.reset(trajectory.seed, trajectory.task)
-    if not trajectory.prompt or trajectory.prompt[-1].content != observation:
+    if not trajectory.prompt or trajectory.prompt[-1].content != text_of(observation):
         return Verdict(trajectory, None, None, "other_start", "the first observation differs")
     turns: list[Turn] = []
     first: int | None = None
@@ -87,16 +87,13 @@ async def _by_replay(trajectory: Trajectory, session: Session, max_turns: int) -
     for index, recorded in enumerate(trajectory.turns):
         observation, reward, terminated, truncated, info = await session.step(recorded.reply.text)
         over = terminated or truncated
-        state = digest(observation, reward, over, info)
-        turns.append(
-            Turn(recorded.reply, info.get("action"), "" if over else observation, float(reward), state)
-        )
+        turns.append(turn_of(recorded.reply, observation, reward, over, info))
         if first is None and not _same(turns[-1], recorded):
             first = index
         end = _end(terminated, truncated, len(turns), max_turns)
         if end is not None:
             break
-        if index + 1 < len(trajectory.turns) and observation != recorded.observation:
+        if index + 1 < len(trajectory.turns) and turns[-1].observation != recorded.observation:
             detail = f"the observation after turn {index + 1} of {len(trajectory.turns)} differs"
             return Verdict(trajectory, None, first, "other_observation", detail)
     if end is None and not (trajectory.error or "").startswith(CONTEXT_LIMIT):
@@ -106,7 +103,7 @@ async def _by_replay(trajectory: Trajectory, session: Session, max_turns: int) -
         trajectory,
         turns=tuple(turns),
         reward=sum(turn.reward for turn in turns),
-        metrics=dict(info.get("metrics", {})),
+        metrics=metrics_of(info),
         status=status,
         error=error,
     )

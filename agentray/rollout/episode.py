@@ -22,7 +22,7 @@ from agentray.policy.base import Policy
 from agentray.policy.scripted import RandomPolicy
 from agentray.rollout.hosting import Host, Session
 from agentray.rollout.orders import Order, Outcome
-from agentray.types import Message, Sampling, Status, Turn
+from agentray.types import Message, Reply, Sampling, Status, Turn
 
 
 class Recorder(Protocol):
@@ -122,9 +122,9 @@ class Episode:
     async def _play(self, session: Session, recorded: History | None) -> _End:
         task = self._attempt.task
         observation, info = await session.reset(self._attempt.seed, task)
-        self._metrics = _metrics(info)
+        self._metrics = metrics_of(info)
         opening = (*self._environment.instruction(task), Message("user", observation))
-        self._prompt = tuple(replace(each, content=_text(each.content)) for each in opening)
+        self._prompt = tuple(replace(each, content=text_of(each.content)) for each in opening)
         state = digest(observation, 0.0, False, info)
         if recorded is None:
             self._recorder.write(
@@ -155,11 +155,11 @@ class Episode:
             except PolicyError as refusal:
                 if refusal.what.startswith(CONTEXT_LIMIT):
                     return _End(
-                        "truncated", _text(refusal.what), None, (refusal.what, refusal.why, refusal.fix)
+                        "truncated", text_of(refusal.what), None, (refusal.what, refusal.why, refusal.fix)
                     )
                 raise
             if not reply.text.isascii():
-                reply = replace(reply, text=_text(reply.text))
+                reply = replace(reply, text=text_of(reply.text))
             self._fault = "environment"
             end, info = await self._step(session, Turn(reply, None, ""), messages)
             index = len(self._turns) - 1
@@ -174,19 +174,14 @@ class Episode:
         """Give a turn's reply to the environment; its end of the episode, if it is one, and its info."""
         reply = turn.reply
         observation, reward, terminated, truncated, info = await session.step(reply.text)
-        if not math.isfinite(reward):
-            raise ValueError(f"the environment gave the reward {reward!r}")
         over = terminated or truncated
-        self._metrics = _metrics(info)
-        state = digest(observation, reward, over, info)
-        observation, action = _text(observation), info.get("action")
-        action = None if action is None else _text(action)
-        self._turns.append(Turn(reply, action, "" if over else observation, float(reward), state))
+        self._metrics = metrics_of(info)
+        self._turns.append(turn_of(reply, observation, reward, over, info))
         if over:
             return (_End("completed") if terminated else _End("truncated", "the environment's limit")), info
         messages += [
             Message("assistant", reply.text, loss=True, token_ids=reply.token_ids),
-            Message("user", observation),
+            Message("user", self._turns[-1].observation),
         ]
         return None, info
 
@@ -216,6 +211,21 @@ class Episode:
         )
 
 
+def turn_of(reply: Reply, observation: str, reward: float, over: bool, info: Mapping[str, Any]) -> Turn:
+    """A step of the environment as it is recorded.
+
+    Raises:
+        TypeError: Observation or action is no text.
+        ValueError: The reward is not finite.
+    """
+    if not math.isfinite(reward):
+        raise ValueError(f"the environment gave the reward {reward!r}")
+    state = digest(observation, reward, over, info)
+    shown, action = text_of(observation), info.get("action")
+    action = None if action is None else text_of(action)
+    return Turn(reply, action, "" if over else shown, float(reward), state)
+
+
 def digest(observation: str, reward: float, over: bool, info: Mapping[str, Any]) -> str:
     """Digest of what the environment showed, and of the hidden state where it tells: 16 hex digits."""
     shown = repr((observation, float(reward), over, info.get("action"), info.get("state")))
@@ -231,7 +241,7 @@ def failed(order: Order, problem: BaseException) -> Outcome:
     )
 
 
-def _text(told: Any) -> str:
+def text_of(told: Any) -> str:
     """A text as files can hold it: without halves of surrogate pairs.
 
     Raises:
@@ -242,7 +252,8 @@ def _text(told: Any) -> str:
     return told if told.isascii() else told.encode("utf-8", "replace").decode()
 
 
-def _metrics(info: Mapping[str, Any]) -> dict[str, float]:
+def metrics_of(info: Mapping[str, Any]) -> dict[str, float]:
+    """Further scores of the environment, as plain numbers."""
     return {str(name): float(value) for name, value in info.get("metrics", {}).items()}
 
 
@@ -251,4 +262,4 @@ def _line(problem: BaseException) -> str:
         told = " / ".join(str(problem).split("\n"))
     except Exception:
         told = "(it does not say what)"
-    return _text(f"{type(problem).__name__}: {told}")
+    return text_of(f"{type(problem).__name__}: {told}")
