@@ -375,6 +375,7 @@ def test_a_call_that_hangs_in_a_thread_is_stuck_until_it_returns_and_closed_then
 
 def test_a_call_that_did_not_begin_is_not_stuck(monkeypatch):
     monkeypatch.setattr("agentray.rollout.hosting._THREADS", 1)
+    monkeypatch.setattr("agentray.rollout.hosting._CLOSE_TIMEOUT_S", 0.01)
     host = hosted("hang in reset", "thread")
 
     async def scenario():
