@@ -89,7 +89,7 @@ def resolve_model(name: str, progress: Progress | None = None) -> str:
     )
 
 
-def version(name: str) -> str | None:
+def model_version(name: str) -> str | None:
     """What tells the models apart that one directory held: 16 hex digits of its card; None without one."""
     card = Path(name).expanduser() / CARD
     return hashlib.sha256(card.read_bytes()).hexdigest()[:16] if card.is_file() else None

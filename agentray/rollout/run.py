@@ -24,7 +24,7 @@ from agentray.data.runs import PLAN
 from agentray.data.store import RunStore
 from agentray.env import build, resolve
 from agentray.errors import DataError, UsageError
-from agentray.models import version
+from agentray.models import model_version
 from agentray.policy import resolve_policy
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.dispatch import Dispatcher, Rules, Watcher
@@ -240,7 +240,7 @@ def _check_place(config: RolloutConfig, policy: PolicySpec) -> None:
 def _identity(config: RolloutConfig, policy: PolicySpec) -> dict[str, Any]:
     """What decides which attempts a run consists of and how they are made; an endpoint's address does not."""
     document: dict[str, Any] = json.loads(config.model_dump_json(exclude=_HOW_NOT_WHAT))
-    return {**document, "policy": policy.id, "model_version": version(config.policy)}
+    return {**document, "policy": policy.id, "model_version": model_version(config.policy)}
 
 
 def _check_plan(out: Path, identity: dict[str, Any]) -> None:

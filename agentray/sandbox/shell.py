@@ -27,7 +27,7 @@ from agentray.sandbox.result import Ended, Limits, Result
 from agentray.sandbox.run import DEFAULT, checked, refused
 
 _BASH = ("bash", "--noprofile", "--norc", "-s")
-_OPEN_NOTHING_ELSE = 'for fd in /proc/self/fd/*; do [ "${fd##*/}" -gt 2 ] && eval "exec ${fd##*/}>&-"; done\n'
+_CLOSE_OTHERS = 'for fd in /proc/self/fd/*; do [ "${fd##*/}" -gt 2 ] && eval "exec ${fd##*/}>&-"; done\n'
 """uvloop leaves copies of the streams open, by which a command could read what the shell will run next."""
 _KEEP_STREAMS = "unset fd; exec 253>&1 254>&2\n"
 """A command may redirect the shell's own streams; the report goes to these."""
@@ -134,7 +134,7 @@ async def shell(
         backend = await asyncio.to_thread(backends.backend)
     process = await Process.start(_BASH, inputs, limits, backend, private_input=True)
     try:
-        process.write((_OPEN_NOTHING_ELSE + _KEEP_STREAMS).encode())
+        process.write((_CLOSE_OTHERS + _KEEP_STREAMS).encode())
         yield Shell(process, limits)
     finally:
         await process.close()

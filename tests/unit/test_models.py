@@ -14,7 +14,7 @@ import pytest
 
 from agentray import models
 from agentray.errors import DataError, ResourceError, UsageError
-from agentray.models import KNOWN, check_directory, fetch, resolve_model, version
+from agentray.models import KNOWN, check_directory, fetch, model_version, resolve_model
 
 NAME = "smollm2-135m"
 MEMBER = KNOWN[NAME].member
@@ -222,8 +222,8 @@ def test_a_model_whose_tokenizer_cannot_be_loaded_is_named(tmp_path: Path) -> No
 
 
 def test_a_version_tells_two_trainings_into_one_directory_apart(tmp_path):
-    assert version(str(tmp_path)) is None and version("http://127.0.0.1:1/v1") is None
+    assert model_version(str(tmp_path)) is None and model_version("http://127.0.0.1:1/v1") is None
     (tmp_path / "agentray.json").write_text('{"weights": ["a"]}')
-    first = version(str(tmp_path))
+    first = model_version(str(tmp_path))
     (tmp_path / "agentray.json").write_text('{"weights": ["b"]}')
-    assert None is not first != version(str(tmp_path))
+    assert None is not first != model_version(str(tmp_path))

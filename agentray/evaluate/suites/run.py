@@ -32,7 +32,7 @@ from agentray.evaluate.suites.loss import Loss
 from agentray.evaluate.suites.mmlu import Mmlu
 from agentray.evaluate.suites.mtbench import MtBench
 from agentray.evaluate.suites.respondents import check_judge, is_endpoint, judge, of_model, of_text
-from agentray.models import resolve_model, version
+from agentray.models import model_version, resolve_model
 from agentray.types import Progress, silent
 
 RESULT = "suite.json"
@@ -224,7 +224,7 @@ def _claim(task: _Task, config: SuiteConfig) -> None:
     policy = config.model if is_endpoint(config.policy) and config.model else config.policy
     identity = {
         "policy": policy,
-        "model_version": version(config.policy),
+        "model_version": model_version(config.policy),
         "questions": _digest(task.found),
     }
     path = task.directory / "task.json"

@@ -382,8 +382,7 @@ def test_a_call_that_did_not_begin_is_not_stuck(monkeypatch):
         waiting = asyncio.create_task(hang_in_thread(host))
         await asyncio.to_thread(HANGS.wait, 60)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await play(host)
+            await asyncio.wait_for(play(host), 0.01)
         await waiting
         assert host.stuck == 1
 

@@ -86,9 +86,9 @@ def test_an_environment_with_fewer_tasks_than_asked_for_makes_those(tmp_path):
 
 def test_a_run_of_a_model_that_was_trained_anew_is_another_run(tmp_path, monkeypatch):
     config = RolloutConfig(envs=["count"], out=tmp_path, num_tasks=2, num_workers=0)
-    monkeypatch.setattr("agentray.rollout.run.version", lambda name: "first")
+    monkeypatch.setattr("agentray.rollout.run.model_version", lambda name: "first")
     run(config)
-    monkeypatch.setattr("agentray.rollout.run.version", lambda name: "second")
+    monkeypatch.setattr("agentray.rollout.run.model_version", lambda name: "second")
     with pytest.raises(UsageError, match="holds another run") as caught:
         run(config)
     assert "model_version: 'first' there, 'second' here" in caught.value.why
