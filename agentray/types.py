@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 Split = Literal["train", "validation", "test"]
 Status = Literal["completed", "truncated", "failed"]
 Family = Literal["held_in", "held_out"]
@@ -28,6 +28,38 @@ class Message:
     """True when training takes loss on this message; only assistant messages may carry it."""
     token_ids: tuple[int, ...] | None = None
     """The ids that the policy sampled for this reply: an engine goes on from them, not from the text."""
+    reasoning: str | None = None
+    """What the assistant thought before `content`, where a record keeps it apart."""
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    """What the assistant calls: `{"type": "function", "id": str, "function": {"name": str, "arguments": object}}`,
+    `id` only where the record has one, `arguments` already decoded."""
+    name: str | None = None
+    """Name of the function whose result a `tool` message holds."""
+    tool_call_id: str | None = None
+    """The call that a `tool` message answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages, and the tools that the assistant may call in them."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """JSON schemas: `{"type": "function", "function": {"name": str, ...}}`."""
+    place: str = ""
+    """Where it comes from, e.g. `chats.jsonl:12` or a trajectory's key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record that is not used, and why."""
+
+    place: str
+    """Where it comes from, as in `Conversation`."""
+    reason: str
+    """One word for counting, e.g. `too_long`."""
+    detail: str = ""
+    """What exactly is wrong, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ class Corpus:
     """Weight by general source."""
     eta: float
     seed: int
+    tokenizer: str = ""
+    """Fingerprint of the tokenizer that made its ids."""
 
     def stream(self, eta: float | None = None) -> mixture.Stream:
         """The sample stream; `eta` replaces the corpus's own."""
@@ -122,6 +124,7 @@ def run(config: MixConfig) -> MixSummary:
         weights={source.name: source.weight for source in config.general},
         eta=config.eta,
         seed=config.seed,
+        tokenizer=fingerprint(tokenizer),
     )
     summary = replace(_summarize(config, corpus, read, rejected), set_aside=set_aside)
     manifest.start_over(config.out, "mix", inputs)
@@ -181,6 +184,12 @@ def load_tokenizer(model: str) -> Any:
     return tokenizer
 
 
+def fingerprint(tokenizer: Any) -> str:
+    """Identity of a tokenizer: equal where every text has equal ids. 16 hex digits."""
+    vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=True)
+    return hashlib.sha256(vocabulary.encode()).hexdigest()[:16]
+
+
 def read_corpus(directory: Path) -> Corpus:
     """The corpus that `run` wrote.
 
@@ -210,6 +219,7 @@ def _read_corpus(directory: Path) -> Corpus:
         weights=document["weights"],
         eta=document["eta"],
         seed=document["seed"],
+        tokenizer=document["tokenizer"],
     )
 
 
@@ -378,5 +388,6 @@ def _write(directory: Path, corpus: Corpus) -> None:
         "weights": dict(corpus.weights),
         "eta": corpus.eta,
         "seed": corpus.seed,
+        "tokenizer": corpus.tokenizer,
     }
     manifest.write_json(directory / _MIXTURE, document)
