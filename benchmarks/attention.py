@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from agentray import manifest
-from agentray.train.model import _attend_by_chunks, _attend_fused
+from agentray.train.attention import _attend_by_chunks, _attend_fused
 
 SHAPES = ((500, 118), (170, 118), (60, 118))
 """Length of the conversation and of the instruction before it, in tokens."""

@@ -8,7 +8,7 @@ weights as one row per sample, at a fraction of the tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -63,11 +63,15 @@ class _Bin:
             self.prefixes[prefix] = None
 
 
-def pack(samples: Sequence[Sample], row_tokens: int) -> list[Row]:
+def pack(samples: Sequence[Sample], row_tokens: int, *, alone: bool = False) -> list[Row]:
     """Lay samples into rows of at most `row_tokens` tokens, longest first into the first row with room.
 
-    A sample longer than `row_tokens` gets a row of its own.
+    A sample longer than `row_tokens` gets a row of its own, and so does every one with `alone`: such a row is
+    one segment, with nothing shared.
     """
+    if alone:
+        whole = [replace(each, prefix_length=0) for each in samples]
+        return [_lay([index], whole, [b""] * len(whole)) for index in range(len(whole))]
     keys = [_prefix(sample) for sample in samples]
     order = sorted(range(len(samples)), key=lambda i: (keys[i], -len(samples[i].input_ids), i))
     bins: list[_Bin] = []
