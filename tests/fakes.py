@@ -17,30 +17,25 @@ CHATML = (
 )
 
 
-class CharTokenizer:
-    """One id per character, and the ChatML control tokens."""
+CONTROL = ("<|im_start|>", "<|im_end|>")
+"""Control tokens of ChatML; the second ends a turn."""
 
-    eos_token = "<|im_end|>"
-    control = ("<|im_start|>", "<|im_end|>")
 
-    def apply_chat_template(
-        self, conversation: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
-    ) -> str:
-        assert not tokenize
-        text = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in conversation)
-        return text + ("<|im_start|>assistant\n" if add_generation_prompt else "")
+def byte_tokenizer(
+    template: Any = CHATML, *, control: Sequence[str] = CONTROL, pairs: Sequence[str] = (), **names: str
+) -> Any:
+    """A `transformers` tokenizer with one id per byte, per control token and per pair of letters."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
 
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        ids = []
-        while text:
-            found = next((token for token in self.control if text.startswith(token)), None)
-            ids.append(self.control.index(found) if found else ord(text[0]) + len(self.control))
-            text = text[len(found) if found else 1 :]
-        return ids
-
-    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str:
-        first = len(self.control)
-        return "".join(self.control[i] if i < first else chr(i - first) for i in token_ids)
+    vocabulary = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *pairs]
+    merges = [(pair[0], pair[1]) for pair in pairs]
+    inner = Tokenizer(models.BPE(vocab={each: index for index, each in enumerate(vocabulary)}, merges=merges))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    inner.decoder = decoders.ByteLevel()
+    inner.add_special_tokens([AddedToken(each, special=True, normalized=False) for each in control])
+    named = {"eos_token": control[-1], "pad_token": control[-1]} | names if control else names
+    return PreTrainedTokenizerFast(tokenizer_object=inner, chat_template=template, **named)
 
 
 class ScriptedPolicy:

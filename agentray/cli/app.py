@@ -136,12 +136,16 @@ def filter_(
 
 @app.command()
 def mix(
-    agent: Annotated[list[Path] | None, typer.Option(help="Filter output; may be repeated.")] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(help="Filter output or file of conversations, NAME= before it or not; may be repeated."),
+    ] = None,
     general: Annotated[
-        list[Path] | None, typer.Option(help="General conversations: a file or a rollout; may be repeated.")
+        list[str] | None, typer.Option(help="General conversations: likewise; may be repeated.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model whose tokenizer to use.")] = None,
     eta: Annotated[float | None, typer.Option(help="Share of agent samples.")] = None,
+    show: Annotated[int, typer.Option(help="Samples of each source to print, with the loss marked.")] = 0,
     out: Out = None,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -149,11 +153,15 @@ def mix(
     dry_run: DryRun = False,
 ) -> None:
     """Tokenize the corpora, prove the loss masks, and fix the proportions."""
+    from agentray.cli.samples import show_samples
     from agentray.train.corpus import run
 
-    sources = [{"path": path, "name": path.stem} for path in general] if general else None
-    values = {"agent": agent, "general": sources, "model": model, "eta": eta, "out": out}
-    console.show(run(resolved(MixConfig, "mix", config, sets, dry_run, **values)), as_json=as_json)
+    values = {"agent": agent, "general": general, "model": model, "eta": eta, "out": out}
+    settings = resolved(MixConfig, "mix", config, sets, dry_run, **values)
+    with console.progress("mix") as progress:
+        summary = run(settings, progress)
+    show_samples(settings, show)
+    console.show(summary, as_json=as_json)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from agentray.config.contamination import ContaminationConfig
 from agentray.config.loading import load
 from agentray.config.rescore import RescoreConfig
 from agentray.config.stages import (
+    AgentSource,
     EngineConfig,
     EnvSettings,
     EvaluateConfig,
@@ -16,12 +17,14 @@ from agentray.config.stages import (
     SamplingConfig,
     ServeConfig,
     Settings,
+    TemplateConfig,
     TrainConfig,
     TuneConfig,
 )
 from agentray.config.suites import JudgeConfig, SuiteConfig, SuiteDataConfig
 
 __all__ = [
+    "AgentSource",
     "ContaminationConfig",
     "EngineConfig",
     "EnvSettings",
@@ -39,6 +42,7 @@ __all__ = [
     "Settings",
     "SuiteConfig",
     "SuiteDataConfig",
+    "TemplateConfig",
     "TrainConfig",
     "TuneConfig",
     "load",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +22,17 @@ EnvSettings = dict[str, dict[str, Any]]
 """Settings for environments, by environment id; each plugin's constructor validates its own."""
 
 
+class TemplateConfig(Settings):
+    """How conversations become text."""
+
+    name: str | None = None
+    """Which of the tokenizer's named chat templates, or a file with one; None takes its default."""
+    variables: dict[str, Any] = {}
+    """What the template is told, e.g. `{enable_thinking = false}`."""
+    date: datetime.date = datetime.date(2024, 7, 26)
+    """The day for templates that show one: the same conversation then always has the same ids."""
+
+
 class EngineConfig(Settings):
     """A vLLM engine, in an actor for rollouts or behind the served endpoint."""
 
@@ -36,6 +49,8 @@ class EngineConfig(Settings):
     again every turn. A GPU engine sizes its own."""
     start_timeout_s: float = Field(300, gt=0)
     """Longest wait for the engine to load."""
+    template: TemplateConfig = TemplateConfig()
+    """How conversations become text in rollouts; a served endpoint uses the model's own."""
 
 
 class SamplingConfig(Settings):
@@ -123,24 +138,50 @@ class FilterConfig(Settings):
     """Settings per environment id, as the rollout had them."""
 
 
-class GeneralSource(Settings):
-    """One source of general conversations."""
+_NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
+
+
+class Source(Settings):
+    """One source of conversations; `NAME=PATH` or `PATH` where a table is too much."""
 
     path: Path
-    """ShareGPT or OpenAI-messages records, `.json` or `.jsonl`, or a rollout's directory."""
-    name: str
-    """Name under which its loss and realised ratio are reported."""
+    """A file of conversations (AgentInstruct, ShareGPT, OpenAI messages and others), or the directory of a
+    finished rollout or filter."""
+    name: str = ""
+    """Name under which its loss and realised ratio are reported; empty takes the file's own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        """Take `NAME=PATH` apart, unless there is a file of that name."""
+        if not isinstance(value, str | Path):
+            return value
+        named = None if Path(value).exists() else _NAMED.fullmatch(str(value))
+        return {"path": value} if named is None else {"name": named[1], "path": named[2]}
+
+
+class AgentSource(Source):
+    """One source of agent conversations; trajectories without a `name` are told apart by environment."""
+
+
+class GeneralSource(Source):
+    """One source of general conversations."""
+
     weight: float = Field(1.0, ge=0)
     """Share of this source among the general ones, before normalisation."""
+
+    @model_validator(mode="after")
+    def _named_by_its_file(self) -> GeneralSource:
+        return self if self.name else self.model_copy(update={"name": self.path.stem})
 
 
 class MixConfig(Settings):
     """Which corpora to tokenize, and in what proportion training draws from them."""
 
-    agent: list[Path] = Field(min_length=1)
-    """Filter output directories."""
+    agent: list[AgentSource] = []
+    """Agent conversations; none are needed with `eta` 0."""
     general: list[GeneralSource] = []
-    """General conversations."""
+    """General conversations; none are needed with `eta` 1."""
     out: Path
     """Where the tokenized corpus, the mixture and the manifest go."""
     model: str
@@ -148,7 +189,10 @@ class MixConfig(Settings):
     eta: float = Field(0.2, ge=0, le=1)
     """Probability that a sample comes from the agent corpus (the paper's η)."""
     max_length: int = Field(2048, ge=64)
-    """Longest sample, in tokens; longer ones are dropped and counted."""
+    """Longest sample, in tokens; longer conversations are rejected and counted, as are those beyond the
+    model's own context."""
+    template: TemplateConfig = TemplateConfig()
+    """How conversations become text."""
     validation_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of the general conversations kept out of training to measure what was forgotten."""
     seed: int = 0

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agentray.chat import Template, prompt_of
 from agentray.config import EngineConfig
 from agentray.errors import (
     MissingDependencyError,
@@ -26,7 +27,6 @@ from agentray.errors import (
     UsageError,
 )
 from agentray.models import resolve_model, unloadable
-from agentray.template import prompt_of
 from agentray.types import Message, Reply, Sampling, Usage
 
 CONTEXT_LIMIT = "context limit"
@@ -102,8 +102,11 @@ class VllmEngine:
         self._config = EngineConfig.model_validate(dict(engine))
         self._model = model
         self._engine: Any = None
+        self._template: Template | None = None
+        """How conversations become text; made with the engine."""
         self._dead: Any = None
         """An engine that died; it is cleared away before another one loads."""
+        self._stops: list[int] = []
         self._loading: asyncio.Task[Any] | None = None
         self._closed = False
         self._ids = itertools.count()
@@ -130,7 +133,8 @@ class VllmEngine:
         """
         engine = await self._loaded()
         started = time.perf_counter()
-        prompt = prompt_of(messages, engine.get_tokenizer())
+        assert self._template is not None
+        prompt = prompt_of(messages, self._template)
         limit = self._config.max_model_len - sampling.max_tokens
         if len(prompt.ids) > limit:
             raise PolicyError(
@@ -174,6 +178,7 @@ class VllmEngine:
             seed=sampling.seed,
             max_tokens=sampling.max_tokens,
             logprobs=0,  # none beside the sampled one
+            stop_token_ids=self._stops,  # a model's own end tokens may lack the template's
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         results = engine.generate({"prompt_token_ids": prompt}, parameters, str(next(self._ids)))
@@ -226,8 +231,17 @@ class VllmEngine:
                 await asyncio.to_thread(_end, dead)
             except Exception:  # whatever it is, it is dead: no reason not to load another one
                 _log.warning("the dead vLLM engine did not shut down cleanly", exc_info=True)
-        self._engine = await asyncio.to_thread(self._load)
-        return self._engine
+        engine = await asyncio.to_thread(self._load)
+        if self._template is None:
+            self._template = await asyncio.to_thread(self._make_template, engine.get_tokenizer())
+        self._engine = engine
+        return engine
+
+    def _make_template(self, tokenizer: Any) -> Template:
+        """The template, asked at once for what it would be asked for at the first reply."""
+        template = Template(tokenizer, self._config.template)
+        self._stops = template.end_ids
+        return template
 
     def _load(self) -> Any:
         model = resolve_model(self._model)

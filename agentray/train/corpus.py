@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,23 +23,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from agentray import manifest
-from agentray.config import GeneralSource, MixConfig
+from agentray.chat import Template
+from agentray.config import MixConfig, TemplateConfig
 from agentray.data import mixture, samples
-from agentray.data.formats import read_conversations
 from agentray.data.packing import shared_prefix_length
-from agentray.data.records import messages
 from agentray.data.samples import Sample
-from agentray.data.store import read_run
 from agentray.errors import DataError, UsageError
 from agentray.models import resolve_model, unloadable
-from agentray.types import Message, Trajectory
+from agentray.train.sources import Contents, check_usable, read_sources
+from agentray.types import Conversation, Progress, Rejection, silent
 
 _CORPUS = "corpus.parquet"
 _MIXTURE = "mixture.json"
 _PREVIEW = 10_000
 """Samples drawn to report the ratios that a stream realises."""
-
-Conversation = Sequence[Message]
+REJECTED = "rejected.jsonl"
+"""File that names every conversation that is not used."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class MixSummary:
-    """What was tokenized: per source `read == training + validation + sum(rejected)`."""
+    """What was tokenized: per source `read == training + validation + sum(rejected)`, in conversations."""
 
     out: str
     eta: float
@@ -79,56 +78,70 @@ class MixSummary:
     training: Mapping[str, int]
     validation: Mapping[str, int]
     rejected: Mapping[str, Mapping[str, int]]
+    """Why conversations are not used; `rejected.jsonl` names each of them."""
+    samples: Mapping[str, int]
+    """Training samples: where the chat template rewrites history there is one per reply."""
     tokens: Mapping[str, int]
     """Training tokens by source."""
     loss_tokens: Mapping[str, int]
     """Those with loss."""
     realised: Mapping[str, float]
     """Share of each source in the first samples of the stream."""
+    adapted: Mapping[str, int]
+    """Conversations by what was done so that the chat template takes them: `system_folded` into the first
+    user turn, `turns_merged`, `history_rewritten` (one sample per reply), `opening_differs` (the template
+    writes a finished reply otherwise than it opens one, so that inference begins with something more)."""
+    unknown_fields: Mapping[str, Mapping[str, int]]
+    """Fields of records that were not used, with the number of records that have them, by source."""
     set_aside: Sequence[str] = ()
     """Files that could not be read."""
 
 
-def run(config: MixConfig) -> MixSummary:
+def run(config: MixConfig, progress: Progress = silent) -> MixSummary:
     """Tokenize and mask every conversation, prove the masks, and write the corpus.
 
     Raises:
         UsageError: A file does not exist, two sources have one name, the proportions cannot be drawn, or
             `out` overlaps what is read or holds something else.
-        TemplateError: The chat template does not tell where replies are.
-        DataError: A source holds nothing that can be read, or is on both sides.
+        DataError: A source holds nothing that can be read, or is on both sides; or nothing of a side is left.
     """
     started = time.monotonic()
-    inputs = [*config.agent, *(source.path for source in config.general)]
+    inputs = [source.path for source in (*config.agent, *config.general)]
     manifest.check_output(config.out, "mix", inputs)
-    _check_names(config.general)
-    tokenizer = load_tokenizer(config.model)
+    template = load_template(config.model, config.template)
     set_aside: list[str] = []
-    agent, general = _read_agent(config.agent, set_aside), _read_general(config.general, set_aside)
-    _check_sides(agent, config.general)
-    tokenized: dict[str, list[Sample]] = {}
-    rejected: dict[str, Counter[str]] = {}
-    read: dict[str, int] = {}
-    for name, (conversations, lost) in {**agent, **general}.items():
-        tokenized[name], why = _tokenize(conversations, tokenizer, config.max_length)
-        rejected[name] = why + Counter(lost)
-        read[name] = len(conversations) + sum(lost.values())
+    agent, general = read_sources(config, set_aside)
+    limit = min(config.max_length, context_length(config.model) or config.max_length)
+    adapted: Counter[str] = Counter()
+    tokenized: dict[str, list[list[Sample]]] = {}
+    for number, (name, contents) in enumerate((agent | general).items()):
+        progress(number, len(agent | general), source=name)
+        tokenized[name] = _tokenize(contents, template, limit, adapted)
+    check_usable("agent", config.eta, agent, tokenized, limit)
+    check_usable("general", 1 - config.eta, general, tokenized, limit)
     held_out = {
         name: _hold_out(rows, config.validation_fraction if name in general else 0.0, config.seed)
         for name, rows in tokenized.items()
     }
     corpus = Corpus(
-        training={name: rows for name, (rows, _) in held_out.items()},
-        validation={name: rows for name, (_, rows) in held_out.items() if rows},
+        training={name: [s for each in rows for s in each] for name, (rows, _) in held_out.items()},
+        validation={name: [s for each in rows for s in each] for name, (_, rows) in held_out.items() if rows},
         agent=tuple(agent),
         weights={source.name: source.weight for source in config.general},
         eta=config.eta,
         seed=config.seed,
-        tokenizer=fingerprint(tokenizer),
+        tokenizer=fingerprint(template.tokenizer),
     )
-    summary = replace(_summarize(config, corpus, read, rejected), set_aside=set_aside)
+    summary = replace(
+        _summarize(config, corpus, agent | general),
+        training={name: len(rows) for name, (rows, _) in held_out.items()},
+        validation={name: len(rows) for name, (_, rows) in held_out.items() if rows},
+        adapted=dict(adapted),
+        set_aside=set_aside,
+    )
     manifest.start_over(config.out, "mix", inputs)
     _write(config.out, corpus)
+    _write_rejected(config.out, agent | general)
     digests = {str(path): manifest.digest(path) for path in inputs}
     document = manifest.Manifest(
         "mix", config.model_dump(mode="json"), asdict(summary), digests, time.monotonic() - started
@@ -137,9 +150,7 @@ def run(config: MixConfig) -> MixSummary:
     return summary
 
 
-def _summarize(
-    config: MixConfig, corpus: Corpus, read: Mapping[str, int], rejected: Mapping[str, Mapping[str, int]]
-) -> MixSummary:
+def _summarize(config: MixConfig, corpus: Corpus, read: Mapping[str, Contents]) -> MixSummary:
     """Counts, and the ratios that the stream realises.
 
     Raises:
@@ -151,14 +162,45 @@ def _summarize(
     return MixSummary(
         out=str(config.out),
         eta=config.eta,
-        read=read,
-        training={name: len(rows) for name, rows in training},
-        validation={name: len(rows) for name, rows in corpus.validation.items()},
-        rejected={name: dict(why) for name, why in rejected.items()},
+        read={name: contents.read for name, contents in read.items()},
+        training={},
+        validation={},
+        rejected={
+            name: dict(Counter(each.reason for each in contents.rejected)) for name, contents in read.items()
+        },
+        samples={name: len(rows) for name, rows in training},
         tokens={name: sum(len(row.input_ids) for row in rows) for name, rows in training},
         loss_tokens={name: int(sum(row.loss_mask.sum() for row in rows)) for name, rows in training},
         realised={name: count / _PREVIEW for name, count in sorted(drawn.items())},
+        adapted={},
+        unknown_fields={name: dict(each.unknown) for name, each in read.items() if each.unknown},
     )
+
+
+def load_template(model: str, config: TemplateConfig) -> Template:
+    """The chat template of a model, with its tokenizer.
+
+    Raises:
+        UsageError: There is no such model or template, or the tokenizer cannot be used.
+    """
+    return Template(load_tokenizer(model), config)
+
+
+def context_length(model: str) -> int | None:
+    """Most tokens that a model sees at once; None where its configuration does not say.
+
+    Raises:
+        UsageError: There is no such model, or its configuration cannot be loaded.
+    """
+    from transformers import AutoConfig
+
+    place = resolve_model(model)
+    try:
+        described = AutoConfig.from_pretrained(place).get_text_config()
+    except Exception as error:  # a broken file raises what it happens to break
+        raise unloadable(model, error) from error
+    found = getattr(described, "max_position_embeddings", None)
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def load_tokenizer(model: str) -> Any:
@@ -166,7 +208,6 @@ def load_tokenizer(model: str) -> Any:
 
     Raises:
         UsageError: There is no such model, or its tokenizer cannot be loaded.
-        DataError: It has no chat template.
     """
     from transformers import AutoTokenizer
 
@@ -175,12 +216,6 @@ def load_tokenizer(model: str) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(place)
     except Exception as error:  # a broken file raises what it happens to break
         raise unloadable(model, error) from error
-    if not tokenizer.chat_template:
-        raise DataError(
-            f"model {model!r} has no chat template",
-            "conversations cannot be rendered without one",
-            "use an instruction-tuned model",
-        )
     return tokenizer
 
 
@@ -253,98 +288,32 @@ def _reading(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_agent(
-    directories: Sequence[Path], set_aside: list[str]
-) -> dict[str, tuple[list[Conversation], Mapping[str, int]]]:
-    """Conversations by environment; files that cannot be read are added to `set_aside`."""
-    found: dict[str, tuple[list[Conversation], Mapping[str, int]]] = {}
-    for directory in directories:
-        for trajectory in _trajectories(directory, set_aside):
-            found.setdefault(trajectory.task.env, ([], {}))[0].append(messages(trajectory))
-    return found
-
-
-def _read_general(
-    sources: Iterable[GeneralSource], set_aside: list[str]
-) -> dict[str, tuple[list[Conversation], Mapping[str, int]]]:
-    """Conversations by source name; a directory is a run of trajectories, a file holds messages."""
-    found: dict[str, tuple[list[Conversation], Mapping[str, int]]] = {}
-    for source in sources:
-        if source.path.is_dir():
-            found[source.name] = ([messages(each) for each in _trajectories(source.path, set_aside)], {})
-        else:
-            corpus = read_conversations(source.path)
-            found[source.name] = (list(corpus.conversations), corpus.rejected)
-    return found
-
-
-def _trajectories(directory: Path, set_aside: list[str]) -> list[Trajectory]:
-    """Trajectories of a finished run.
-
-    Raises:
-        UsageError: It is no finished run.
-        DataError: None of its files can be read.
-    """
-    manifest.read(directory)
-    contents = read_run(directory)
-    lost = [f"{directory}/{name}" for name in contents.set_aside]
-    if lost and not contents.trajectories:
-        raise DataError(
-            f"{str(directory)!r} holds no trajectory that can be read",
-            "; ".join(lost),
-            "run the stage that wrote it again, into another directory",
-        )
-    set_aside += lost
-    return contents.trajectories
-
-
-def _check_names(general: Sequence[GeneralSource]) -> None:
-    twice = [name for name, count in Counter(source.name for source in general).items() if count > 1]
-    if twice:
-        raise UsageError(
-            f"two general sources are called {twice[0]!r}",
-            "loss and realised ratio are reported by name",
-            f"name each: {_named(general)}",
-        )
-
-
-def _check_sides(agent: Iterable[str], general: Sequence[GeneralSource]) -> None:
-    both = sorted(set(agent) & {source.name for source in general})
-    if both:
-        raise DataError(
-            f"source {both[0]!r} is in the agent and in the general corpus",
-            "the name decides on which side of η it counts",
-            f"rename the general source: {_named(general)}",
-        )
-
-
-def _named(sources: Sequence[GeneralSource]) -> str:
-    """The option that gives every source a name of its own."""
-    tables = (
-        f'{{path={json.dumps(str(source.path))}, name="{source.name}-{number}", weight={source.weight}}}'
-        for number, source in enumerate(sources, 1)
-    )
-    return f"--set 'mix.general=[{', '.join(tables)}]'"
-
-
 def _tokenize(
-    conversations: Sequence[Conversation], tokenizer: Any, max_length: int
-) -> tuple[list[Sample], Counter[str]]:
-    """Samples of one source, their common instruction marked, and how many were left out, by reason."""
-    rejected: Counter[str] = Counter()
-    found = []
-    for conversation in conversations:
-        sample, reason = samples.build(conversation, tokenizer, max_length=max_length)
-        if sample is None:
-            rejected[str(reason)] += 1
-        else:
-            found.append(sample)
-    shared = shared_prefix_length(found)
-    return [replace(sample, prefix_length=shared) for sample in found], rejected
+    contents: Contents, template: Template, limit: int, adapted: Counter[str]
+) -> list[list[Sample]]:
+    """Samples of each conversation of a source, their common instruction marked.
+
+    Those that give none are added to the source's rejected ones, what was done to others to `adapted`.
+    """
+    found: list[list[Sample]] = []
+    used: list[Conversation] = []
+    for conversation in contents.conversations:
+        outcome = samples.build(conversation, template, max_length=limit)
+        if isinstance(outcome, Rejection):
+            contents.rejected.append(outcome)
+            continue
+        found.append(outcome.samples)
+        adapted.update(outcome.adapted)
+        used.append(conversation)
+    contents.conversations[:] = used
+    shared = shared_prefix_length([sample for each in found for sample in each])
+    return [[replace(sample, prefix_length=shared) for sample in each] for each in found]
 
 
-def _hold_out(rows: list[Sample], fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Training and validation rows; at least one of each when both are wanted and possible."""
+def _hold_out(
+    rows: list[list[Sample]], fraction: float, seed: int
+) -> tuple[list[list[Sample]], list[list[Sample]]]:
+    """Conversations to train and to validate on; at least one of each when both are wanted and possible."""
     count = round(len(rows) * fraction)
     if fraction > 0 and len(rows) > 1:
         count = min(max(count, 1), len(rows) - 1)
@@ -353,6 +322,14 @@ def _hold_out(rows: list[Sample], fraction: float, seed: int) -> tuple[list[Samp
         [row for index, row in enumerate(rows) if index not in chosen],
         [row for index, row in enumerate(rows) if index in chosen],
     )
+
+
+def _write_rejected(directory: Path, read: Mapping[str, Contents]) -> None:
+    """Name every conversation that is not used, a line each."""
+    with (directory / REJECTED).open("w", encoding="utf-8") as stream:
+        for name, contents in read.items():
+            for each in contents.rejected:
+                stream.write(json.dumps({"source": name, **asdict(each)}, ensure_ascii=True) + "\n")
 
 
 def _write(directory: Path, corpus: Corpus) -> None:

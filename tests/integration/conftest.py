@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fakes import CHATML
+from fakes import byte_tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -19,21 +19,10 @@ def local_ray():
 def tiny_model(tmp_path_factory) -> str:
     """A random Llama of 60k parameters with a byte-level tokenizer and a ChatML template."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     directory: Path = tmp_path_factory.mktemp("tiny")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    inner = Tokenizer(models.BPE(vocab={each: index for index, each in enumerate(alphabet)}, merges=[]))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-        additional_special_tokens=["<|im_start|>"],
-        chat_template=CHATML,
-    )
+    tokenizer = byte_tokenizer()
     tokenizer.save_pretrained(directory)
     torch.manual_seed(0)
     config = LlamaConfig(

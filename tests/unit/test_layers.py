@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "agentray"
 BASE = {"types", "errors"}
-CORE = BASE | {"config", "manifest", "models", "cluster", "template", "encoding"}
+CORE = BASE | {"config", "manifest", "models", "cluster", "encoding", "chat"}
 ROLLOUT = CORE | {"sandbox", "env", "policy", "data"}
 OURS = {
     "types": set(),
@@ -17,7 +17,7 @@ OURS = {
     "manifest": BASE,
     "models": BASE,
     "cluster": BASE,
-    "template": BASE,
+    "chat": BASE | {"config"},
     "encoding": BASE,
     "env": CORE | {"sandbox"},
     "policy": CORE | {"env"},
@@ -39,7 +39,7 @@ THIRD_PARTY = {
     "manifest": set(),
     "models": set(),
     "cluster": {"ray"},
-    "template": set(),
+    "chat": set(),
     "encoding": {"msgspec"},
     "env": {"gymnasium"},
     "policy": {"gymnasium", "aiohttp"},

@@ -1,12 +1,12 @@
+"""The proof of the loss mask; what samples hold is tested in `tests/unit/chat`."""
+
 from dataclasses import replace
 
-import pytest
-from fakes import CharTokenizer
+from fakes import byte_tokenizer
 
-from agentray.data.samples import build, prove
-from agentray.errors import DataError
-from agentray.template import TemplateError, pieces
-from agentray.types import Message
+from agentray.chat import Template, views
+from agentray.data.samples import build, flaw
+from agentray.types import Conversation, Message
 
 TALK = (
     Message("system", "Be brief."),
@@ -15,88 +15,28 @@ TALK = (
     Message("user", "two"),
     Message("assistant", "  b <|im_end|", loss=True),
     Message("user", "three"),
-    Message("assistant", "c", loss=True),
+    Message("assistant", "ç", loss=True),
 )
 
 
-def trained(sample, tokenizer):
-    return tokenizer.decode(sample.input_ids[sample.loss_mask].tolist(), skip_special_tokens=False)
+def test_the_proof_fails_on_a_broad_a_narrow_and_an_empty_mask():
+    template = Template(byte_tokenizer())
+    (sample,) = build(Conversation(TALK), template, max_length=1000).samples
+    (view,) = views(TALK, template)
+    assert flaw(sample, view, template) is None
+    first, last = sample.loss_mask.nonzero()[0][[0, -1]]
+    for index, with_loss in ((first - 1, True), (first, False), (last, False), (0, True)):
+        mask = sample.loss_mask.copy()
+        mask[index] = with_loss
+        assert flaw(replace(sample, loss_mask=mask), view, template)[0] == "unproved_mask"
+    assert flaw(replace(sample, loss_mask=sample.loss_mask & False), view, template)[0] == "unproved_mask"
 
 
-def test_loss_falls_on_flagged_replies_and_their_end_and_nowhere_else():
-    tokenizer = CharTokenizer()
-    sample, reason = build(TALK, tokenizer, max_length=1000)
-    assert reason is None
-    assert trained(sample, tokenizer) == "  b <|im_end|<|im_end|>c<|im_end|>"
-    whole = tokenizer.decode(sample.input_ids.tolist(), skip_special_tokens=False)
-    rendered = tokenizer.apply_chat_template(
-        [{"role": each.role, "content": each.content} for each in TALK],
-        tokenize=False,
-        add_generation_prompt=False,
-    )
-    assert rendered == whole + "\n"
+def test_a_tokenizer_that_loses_characters_cannot_be_trained_on_them():
+    tokenizer = byte_tokenizer()
+    from tokenizers import normalizers
 
+    tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    shouted = (*TALK[:4], Message("assistant", "LOUD", loss=True))
+    assert build(Conversation(shouted), Template(tokenizer), max_length=1000).reason == "unproved_mask"
 
-def sampled(ids):
-    return [*TALK[:6], replace(TALK[6], token_ids=ids), *TALK[7:]]
-
-
-def test_sampled_ids_are_kept_as_they_were():
-    tokenizer = CharTokenizer()
-    ids = tuple(tokenizer.encode("c<|im_end|>", add_special_tokens=False))
-    sample, _ = build(sampled(ids), tokenizer, max_length=1000)
-    assert tuple(sample.input_ids[-2:].tolist()) == ids
-
-
-def test_a_reply_that_was_cut_off_is_not_taught_to_end():
-    tokenizer = CharTokenizer()
-    ids = tuple(tokenizer.encode("c", add_special_tokens=False))
-    sample, _ = build(sampled(ids), tokenizer, max_length=1000)
-    assert trained(sample, tokenizer) == "  b <|im_end|<|im_end|>c"
-
-
-def test_ids_that_say_more_than_the_text_are_left_out():
-    tokenizer = CharTokenizer()
-    ids = tuple(tokenizer.encode("<|im_start|>c<|im_end|>", add_special_tokens=False))
-    assert build(sampled(ids), tokenizer, max_length=1000) == (None, "inexact_reply")
-
-
-def test_a_conversation_without_loss_or_too_long_has_no_sample():
-    tokenizer = CharTokenizer()
-    silent = tuple(replace(each, loss=False) for each in TALK)
-    assert build(silent, tokenizer, max_length=1000) == (None, "no_loss")
-    assert build(TALK, tokenizer, max_length=20) == (None, "too_long")
-
-
-class Rewriting(CharTokenizer):
-    """Marks the last message, as templates that hide earlier reasoning do."""
-
-    def apply_chat_template(self, conversation, *, tokenize, add_generation_prompt):
-        text = super().apply_chat_template(conversation, tokenize=False, add_generation_prompt=False)
-        return text.replace("Ok.", "Ok.!" if len(conversation) > 5 else "Ok.")
-
-
-class Endless(CharTokenizer):
-    def apply_chat_template(self, conversation, *, tokenize, add_generation_prompt):
-        text = super().apply_chat_template(
-            conversation, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-        return text.replace("<|im_end|>", "<end>")
-
-
-@pytest.mark.parametrize("tokenizer", [Rewriting(), Endless()])
-def test_a_template_that_hides_the_replies_is_refused(tokenizer):
-    with pytest.raises(TemplateError):
-        build(TALK, tokenizer, max_length=1000)
-
-
-def test_the_proof_fails_on_a_broad_or_an_empty_mask():
-    tokenizer = CharTokenizer()
-    sample, _ = build(TALK, tokenizer, max_length=1000)
-    parts = pieces(TALK, tokenizer)
-    prove(sample, parts, tokenizer)
-    broad, empty = sample.loss_mask.copy(), sample.loss_mask & False
-    broad[-5] = True
-    for mask in (broad, empty):
-        with pytest.raises(DataError, match="loss mask is wrong"):
-            prove(replace(sample, loss_mask=mask), parts, tokenizer)
