@@ -86,7 +86,10 @@ class Engine:
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
             model=module, optimizer=optimizer, config=_settings(config), dist_init_required=False
         )
+        self._engine.train()  # `transformers` loads a model as for inference, without dropout
         self.device = self._engine.device
+        self.whole = True
+        """Whether the weights are those of a whole number of steps; not while a step updates them."""
         self._reference = reference and reference.eval().requires_grad_(False).to(self.device)
 
     @property
@@ -113,7 +116,9 @@ class Engine:
         """Update the weights; returns the gradient norm before clipping."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
+        self.whole = False
         self._engine.step()
+        self.whole = True
         return float(self._engine.get_global_grad_norm() or 0.0)
 
     @torch.no_grad()
@@ -131,24 +136,30 @@ class Engine:
             found[name] = value.float().cpu().clone()
         return found
 
-    def save(self, directory: Path, step: int, *, write: bool) -> None:
-        """Save weights, moments and step as safetensors, independent of the number of workers.
+    def own_weights(self) -> dict[str, torch.Tensor]:
+        """Weights in the type they are trained in, on the CPU; asks no other worker, so not with ZeRO 3."""
+        return {name: parameter.detach().cpu().clone() for name, parameter in self._parameters()}
+
+    def save(self, directory: Path, metadata: Mapping[str, str], *, write: bool) -> None:
+        """Save weights and moments as safetensors, independent of the number of workers.
 
         Args:
             directory: Where to.
-            step: Optimizer steps done.
+            metadata: What to note with them.
             write: True on the worker that writes; all workers must call.
         """
+        self._link_moments()
         tensors = {f"weight/{name}": value for name, value in self.weights().items()}
         for name, parameter in self._trained():
             for moment in _MOMENTS:
                 tensors[f"{moment}/{name}"] = self._moment(parameter, moment).float().cpu().clone()
         if write:
-            save_file(tensors, directory / "state.safetensors", metadata={"step": str(step)})
+            save_file(tensors, directory / "state.safetensors", metadata=dict(metadata))
 
     def load(self, directory: Path, step: int) -> None:
         """Restore what `save` saved after `step` steps, on any number of workers."""
         self._take_empty_step()
+        self._link_moments()
         utils = self._deepspeed.utils
         tensors = load_file(directory / "state.safetensors")
         for name, parameter in self._trained():
@@ -188,6 +199,17 @@ class Engine:
             return state[parameter][name]  # type: ignore[no-any-return]
         return self._deepspeed.utils.safe_get_full_optimizer_state(parameter, name)  # type: ignore[no-any-return]
 
+    def _link_moments(self) -> None:
+        """Make DeepSpeed find the moments of every parameter.
+
+        ZeRO 1 and 2 look for them once, after the first step of the first parameter group, when the others
+        have none yet.
+        """
+        link = getattr(self._optimizer, "_lazy_init_hp_params_optimizer_state", None)
+        if link is not None:
+            self._optimizer._hp_optimizer_states_linked = False
+            link()
+
     def _take_empty_step(self) -> None:
         """Make DeepSpeed allocate its optimizer state, which it does at the first step and not before."""
         nothing = Sample(np.zeros(2, np.int32), np.asarray([False, True]))
@@ -218,16 +240,22 @@ def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
-    """DeepSpeed's own configuration. Rows are accumulated by hand, so it sees one row a step."""
+    """DeepSpeed's own configuration. Rows are accumulated by hand, so it sees one row a step.
+
+    It has no bfloat16 optimizer at stage 0 that sums gradients in float32, so stage 1 stands in: the same
+    numbers, and the optimizer's state sharded.
+    """
+    bfloat16 = config.precision == "bfloat16"
+    stage = max(config.zero_stage, 1) if bfloat16 else config.zero_stage
     settings: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
-        "zero_optimization": {"stage": config.zero_stage},
+        "zero_optimization": {"stage": stage},
         "zero_allow_untested_optimizer": True,
         "gradient_clipping": config.optimizer.max_grad_norm,
         "steps_per_print": 10**9,
     }
-    if config.precision == "bfloat16":
+    if bfloat16:
         settings["bf16"] = {"enabled": True}
         settings["data_types"] = {"grad_accum_dtype": "fp32"}
     return settings

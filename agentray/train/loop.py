@@ -7,7 +7,8 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +20,68 @@ from agentray.config import TrainConfig
 from agentray.data.mixture import Stream
 from agentray.data.packing import Row, pack
 from agentray.data.samples import Sample
+from agentray.errors import AgentrayError
 from agentray.manifest import write_json
-from agentray.train.corpus import Corpus, read_corpus
+from agentray.train import failure, parity
+from agentray.train.corpus import Corpus, load_tokenizer, read_corpus
 from agentray.train.engine import Engine
+from agentray.train.export import write_model
 from agentray.train.model import load
+from agentray.train.parity import Parity
 from agentray.train.schedule import learning_rate
 
 METRICS = "metrics.jsonl"
+PARITY = "parity.json"
 
 
 def train_loop(settings: dict[str, Any]) -> None:
     """Train one worker's share; `settings` is a dumped `TrainConfig` and the resolved model."""
     config = TrainConfig.model_validate(settings["config"])
+    found = failure.read(config.out)
+    if found is not None and found.final:
+        return  # Ray Train restarted workers whose failure a restart does not mend
+    try:
+        _train(config, settings["model"])
+    except AgentrayError as error:
+        failure.record(config.out, failure.final(error))
+        raise
+
+
+def _train(config: TrainConfig, model: str) -> None:
     if config.gpus_per_worker == 0:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.num_workers))
     torch.manual_seed(config.seed)
+    corpus = read_corpus(config.data)
+    equal = _agreed_parity(config, model, corpus)
+    if equal is None:
+        return
     dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
-    reference = load(settings["model"], dtype) if config.distillation else None
-    engine = Engine(load(settings["model"], dtype), config, reference)
-    _Training(config, settings["model"], read_corpus(config.data), engine).run()
+    reference = load(model, dtype, equal.attention) if config.distillation else None
+    engine = Engine(load(model, dtype, equal.attention), config, reference)
+    _Training(config, model, corpus, engine, packed=equal.packed).run()
+
+
+def _agreed_parity(config: TrainConfig, model: str, corpus: Corpus) -> Parity | None:
+    """What the first worker found about the loss, on all workers; None if nothing may be trained.
+
+    Its refusal is on record then, and every worker ends without an error, so Ray Train restarts none.
+    """
+    import ray.train
+    from ray.train.torch import get_device
+
+    context, device = ray.train.get_context(), get_device()
+    found: list[Parity | None] = [None]
+    if context.get_world_rank() == 0:
+        sources = [*corpus.training.values(), *corpus.validation.values()]
+        try:
+            mine = parity.check(model, sources, device)
+            write_json(config.out / PARITY, asdict(mine))
+            found = [mine]
+        except AgentrayError as error:
+            failure.record(config.out, failure.final(error))
+    if context.get_world_size() > 1:
+        dist.broadcast_object_list(found, src=0, device=device)
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -58,41 +102,86 @@ class _Batch:
 class _Training:
     """State of one worker's training run."""
 
-    def __init__(self, config: TrainConfig, base: str, corpus: Corpus, engine: Engine) -> None:
+    def __init__(
+        self, config: TrainConfig, base: str, corpus: Corpus, engine: Engine, *, packed: bool
+    ) -> None:
         import ray.train
 
         self._config, self._base, self._corpus, self._engine = config, base, corpus, engine
+        self._packed = packed
         context = ray.train.get_context()
         self._rank, self._world = context.get_world_rank(), context.get_world_size()
         self._stream: Stream = corpus.stream(config.eta)
         self._metrics = Path(config.out) / METRICS
 
     def run(self) -> None:
-        """Train from the last checkpoint, or from the start, to the last step."""
-        step = self._restore()
-        before = self._validate() if step == 0 else None
-        started, tokens = time.monotonic(), 0
-        while step < self._config.num_steps:
-            metrics = self._step(step)
-            tokens += int(metrics["tokens"])
-            step += 1
-            done = step == self._config.num_steps
-            metrics |= {"step": step, "tokens_per_s": round(tokens / (time.monotonic() - started), 1)}
-            if step == 1 and before:
-                metrics["validation_before"] = before
-            if done:
-                self._interpolate()
-                metrics["validation_after"] = self._validate()
-            self._log(metrics)
-            if self._config.checkpoint_every and step % self._config.checkpoint_every == 0:
-                self._save(step)
-        self._export()
+        """Train from the last checkpoint, or from the start, to the last step, and write the model.
 
-    def _interpolate(self) -> None:
-        """Take the trained weights part of the way back to the base model's."""
-        if self._config.interpolation < 1:
+        A failure keeps the weights of the last whole step, where one worker can do that alone.
+        """
+        self._done, self._interpolated = self._restore()
+        try:
+            self._make_steps()
+            self._finish()
+        except Exception as error:
+            self._keep(error)
+            raise
+
+    def _make_steps(self) -> None:
+        config = self._config
+        before = self._validate() if self._done == 0 else None
+        started, tokens = time.monotonic(), 0
+        while self._done < config.num_steps:
+            metrics = self._step(self._done)
+            tokens += int(metrics["tokens"])
+            metrics |= {
+                "step": self._done,
+                "tokens_per_s": round(tokens / (time.monotonic() - started), 1),
+            }
+            if self._done == 1 and before:
+                metrics["validation_before"] = before
+            self._log(metrics)
+            if config.checkpoint_every and self._done % config.checkpoint_every == 0:
+                self._save()
+
+    def _finish(self) -> None:
+        """Interpolate, validate and export: what comes after the last step."""
+        if self._config.interpolation < 1 and not self._interpolated:
             base = load(self._base, torch.float32).state_dict()
             self._engine.interpolate(base, self._config.interpolation)
+            self._interpolated = True
+        self._amend({"validation_after": self._validate()})
+        weights = self._engine.weights()
+        if self._rank == 0:
+            write_model(self._engine.model, weights, self._base, self._config.out / "model")
+
+    def _keep(self, error: Exception) -> None:
+        """Save the weights so far, where that takes no other worker, and say where."""
+        if self._done == 0 or not self._engine.whole:
+            return
+        try:
+            if self._world == 1:
+                self._save()
+                where = "the last checkpoint holds them, and the same command goes on from there"
+            elif self._config.zero_stage < 3:
+                where = f"they are the model in {str(self._write_step())!r}"
+            else:
+                return  # each worker holds a part, and the others wait in another exchange
+        except Exception as another:
+            error.add_note(f"the weights after step {self._done} could not be saved: {another}")
+            return
+        failure.record(self._config.out, failure.after_steps(error, self._done, where))
+
+    def _write_step(self) -> Path:
+        """The weights so far as a model directory; whichever worker writes first writes it."""
+        target = self._config.out / f"model-step-{self._done}"
+        with tempfile.TemporaryDirectory(prefix=".model-", dir=self._config.out) as directory:
+            part = Path(directory) / "model"
+            write_model(self._engine.model, self._engine.own_weights(), self._base, part)
+            load_tokenizer(self._base).save_pretrained(part)
+            with suppress(OSError):  # it is there
+                part.rename(target)
+        return target
 
     def _step(self, step: int) -> dict[str, Any]:
         """One optimizer step over a global batch; the loss is the mean over all its targets."""
@@ -124,6 +213,7 @@ class _Training:
             min_ratio=config.optimizer.min_learning_rate_ratio,
         )
         norm = self._engine.step(rate)
+        self._done += 1
         gathered = self._gather((totals, tokens))
         by_source = _means([each for each, _ in gathered])
         return {
@@ -160,10 +250,13 @@ class _Training:
         rows: list[Row] = []
         counts = []
         for members in (np.flatnonzero(apart), np.flatnonzero(~apart)):
-            some = pack([samples[index] for index in members], self._config.row_tokens)
+            some = self._lay([samples[index] for index in members])
             rows += [replace(row, samples=members[row.samples]) for row in some]
             counts.append(len(some))
         return rows, counts[0]
+
+    def _lay(self, samples: Sequence[Sample]) -> list[Row]:
+        return pack(samples, self._config.row_tokens, alone=not self._packed)
 
     def _validate(self) -> dict[str, float]:
         """Mean loss per target on each validation source."""
@@ -171,7 +264,7 @@ class _Training:
         self._engine.model.eval()
         for name, samples in self._corpus.validation.items():
             parts = [samples[rank :: self._world] or samples[:1] for rank in range(self._world)]
-            packed = [pack(part, self._config.row_tokens) for part in parts]
+            packed = [self._lay(part) for part in parts]
             mine = packed[self._rank]
             counted = len(mine) if self._rank < len(samples) else 0
             # With sharded weights every worker must run as many rows as the others.
@@ -196,47 +289,52 @@ class _Training:
             with self._metrics.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(metrics) + "\n")
 
+    def _amend(self, metrics: dict[str, Any]) -> None:
+        """Add to the last logged step."""
+        if self._rank == 0:
+            *others, last = read_metrics(self._metrics)
+            self._rewrite([*others, {**last, **metrics}])
+
+    def _rewrite(self, steps: Sequence[dict[str, Any]]) -> None:
+        partial = self._metrics.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(each) + "\n" for each in steps), encoding="utf-8")
+        partial.replace(self._metrics)
+
     def _forget_after(self, step: int) -> None:
         """Drop logged steps that will be made again."""
         if self._rank == 0 and self._metrics.exists():
-            kept = [each for each in read_metrics(self._metrics) if each["step"] <= step]
-            self._metrics.write_text("".join(json.dumps(each) + "\n" for each in kept), encoding="utf-8")
+            self._rewrite([each for each in read_metrics(self._metrics) if each["step"] <= step])
 
-    def _save(self, step: int) -> None:
+    def _save(self) -> None:
         """Hand Ray Train a checkpoint. Not every step is reported: the controller takes a report in 2 s."""
         import ray.train
 
+        noted = {"step": str(self._done), "interpolated": str(int(self._interpolated))}
         with tempfile.TemporaryDirectory(dir=self._config.out) as directory:
-            self._engine.save(Path(directory), step, write=self._rank == 0)
+            self._engine.save(Path(directory), noted, write=self._rank == 0)
             mine = ray.train.Checkpoint.from_directory(directory) if self._rank == 0 else None
-            ray.train.report({"step": step}, checkpoint=mine)
+            ray.train.report({"step": self._done}, checkpoint=mine)
 
-    def _restore(self) -> int:
-        """Continue from Ray Train's last checkpoint; returns the steps it had done."""
+    def _restore(self) -> tuple[int, bool]:
+        """Continue from Ray Train's last checkpoint.
+
+        Returns:
+            The steps it had done, and whether it was interpolated after them.
+        """
         import ray.train
         from safetensors import safe_open
 
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
             self._forget_after(0)
-            return 0
+            return 0, False
         with checkpoint.as_directory() as directory:
             with safe_open(Path(directory) / "state.safetensors", "pt") as file:
-                step = int(file.metadata()["step"])
+                noted = file.metadata()
+            step = int(noted["step"])
             self._engine.load(Path(directory), step)
         self._forget_after(step)
-        return step
-
-    def _export(self) -> None:
-        """Write the model directory that `transformers` and vLLM load, in bfloat16."""
-        weights = self._engine.weights()
-        if self._rank == 0:
-            directory = Path(self._config.out) / "model"
-            state = {name: value.to(torch.bfloat16) for name, value in weights.items()}
-            self._engine.model.save_pretrained(directory, state_dict=state)
-            # `save_pretrained` notes the type the model trained in, not the one of the weights it was given.
-            described = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-            write_json(directory / "config.json", {**described, "dtype": "bfloat16"})
+        return step, noted.get("interpolated") == "1"
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

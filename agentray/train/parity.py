@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,9 @@ from agentray.train.attention import ATTENTION
 from agentray.train.model import load, token_losses
 
 TOLERANCE = 1e-3
-"""Largest difference of a token's loss, in nats, that float32 explains. Sums in another order change it by up to
-5e-6 in tiny random models and 3e-5 in SmolLM2-135M; a neighbour seen, or a window, cap, sink or scale ignored,
-by 0.1 or more (`tests/unit/train/test_parity.py`)."""
+"""Largest difference of a token's loss, in nats, that float32 explains. Sums in another order change it by up
+to 5e-6 in tiny random models and 3e-5 in SmolLM2-135M; a neighbour seen, or a window, cap, sink or scale
+ignored, by 0.1 or more (`tests/unit/train/test_parity.py`)."""
 _LADDER = (ATTENTION, "sdpa", "eager")
 """Attention to try, in this order; rows are packed with the first alone."""
 _SAMPLE_TOKENS = 96
@@ -60,12 +60,12 @@ class Parity:
     """Why rows are not packed; None if they are."""
 
 
-def check(model: str, samples: Mapping[str, Sequence[Sample]], device: torch.device) -> Parity:
+def check(model: str, sources: Sequence[Sequence[Sample]], device: torch.device) -> Parity:
     """Compare the loss in training with that of the plain model, in float32.
 
     Args:
         model: A model directory or id.
-        samples: Samples of the corpus, by source.
+        sources: The corpus: samples of each source, which may share a prefix.
         device: Where to compute: attention differs between CPU and GPU.
 
     Returns:
@@ -76,7 +76,7 @@ def check(model: str, samples: Mapping[str, Sequence[Sample]], device: torch.dev
         DataError: No way computes the model's own loss.
     """
     config = AutoConfig.from_pretrained(model)
-    probes = probe(samples, limits(config))
+    probes = probe(sources, limits(config))
     config = shallow(config)
     expected = _plain_losses(model, config, probes, device)
     failures: list[str] = []
@@ -99,17 +99,17 @@ def check(model: str, samples: Mapping[str, Sequence[Sample]], device: torch.dev
     )
 
 
-def probe(samples: Mapping[str, Sequence[Sample]], limits: Sequence[int]) -> list[Sample]:
+def probe(sources: Sequence[Sequence[Sample]], limits: Sequence[int]) -> list[Sample]:
     """Short samples that show what the corpus's own would: neighbours, shared prefixes, windows exceeded.
 
     Args:
-        samples: Samples of the corpus, by source.
+        sources: Samples of each source of the corpus.
         limits: Lengths at which the model's attention changes.
 
     Returns:
         Two samples of each of the two sources with the longest; every token but the first has loss.
     """
-    sources = sorted((each for each in samples.values() if each), key=_longest, reverse=True)[:2]
+    sources = sorted((each for each in sources if each), key=_longest, reverse=True)[:2]
     assert sources, "a corpus holds samples"
     exceeded = [limit for limit in limits if _longest(sources[0]) > limit]
     chosen: list[Sample] = []

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,11 @@ from agentray.config import TrainConfig
 from agentray.data.mixture import Stream
 from agentray.errors import AgentrayError, MissingDependencyError, ResourceError, UsageError
 from agentray.models import CARD, resolve_model
+from agentray.train import failure
+from agentray.train.checks import check_corpus
 from agentray.train.corpus import corpus_digest, load_tokenizer, read_corpus
-from agentray.train.loop import METRICS, read_metrics, train_loop
+from agentray.train.export import rehearse
+from agentray.train.loop import METRICS, PARITY, read_metrics, train_loop
 from agentray.train.model import check_frozen
 from agentray.types import Progress, silent
 
@@ -52,6 +55,8 @@ class TrainSummary:
     validation_after: Mapping[str, float]
     """The same after the last step."""
     wall_s: float
+    parity: Mapping[str, Any] = field(default_factory=dict)
+    """How the loss compares with the plain model's; see `agentray.train.parity.Parity`."""
 
 
 def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
@@ -59,8 +64,11 @@ def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
 
     Raises:
         UsageError: The data, model or proportions are wrong, or `out` holds another run.
+        DataError: The corpus does not fit the model, the model could not be saved again, or training would
+            not compute its loss.
         MissingDependencyError: torch, DeepSpeed or Ray Train is not installed.
-        ResourceError: The cluster cannot hold the workers.
+        ResourceError: The cluster cannot hold the workers, or training failed; the error says where the
+            weights so far are.
     """
     started = time.monotonic()
     identity = _identity(config)
@@ -71,8 +79,10 @@ def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
     model = resolve_model(config.model)
     tokenizer = load_tokenizer(config.model)
     check_frozen(model, config.frozen_layers)
+    check_corpus(corpus, config.data, model, tokenizer)
     manifest.make_directory(config.out)
     _check_identity(config.out, identity)
+    rehearse(model, tokenizer, config.out)
     with connected(), _watched(config, progress):
         _fit(config, model)
     tokenizer.save_pretrained(config.out / "model")
@@ -127,10 +137,16 @@ def _fit(config: TrainConfig, model: str) -> None:
             failure_config=FailureConfig(max_failures=config.max_failures),
         ),
     )
+    failure.clear(config.out)
     try:
         trainer.fit()
     except TrainingFailedError as error:
-        raise _explain(error) from error
+        found = failure.read(config.out)
+        raise found.error() if found else _explain(error) from error
+    found = failure.read(config.out)
+    failure.clear(config.out)  # one that is not final was mended by a restart
+    if found and found.final:
+        raise found.error()
 
 
 def _explain(error: Exception) -> AgentrayError:
@@ -195,6 +211,7 @@ def _summary(config: TrainConfig, wall_s: float) -> TrainSummary:
         validation_before=steps[0].get("validation_before", {}),
         validation_after=steps[-1].get("validation_after", {}),
         wall_s=wall_s,
+        parity=json.loads((config.out / PARITY).read_text(encoding="utf-8")),
     )
 
 
@@ -206,7 +223,8 @@ def _finished(config: TrainConfig, identity: Mapping[str, Any]) -> TrainSummary:
             f"{str(config.out)!r} holds the output of another stage", found.stage, "give another --out"
         )
     _check_identity(config.out, identity)
-    return TrainSummary(**{key: found.counts[key] for key in TrainSummary.__dataclass_fields__})
+    known = TrainSummary.__dataclass_fields__
+    return TrainSummary(**{key: value for key, value in found.counts.items() if key in known})
 
 
 def _identity(config: TrainConfig) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""Writes the model directory that `transformers` and vLLM load, and tries it before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+from transformers.utils import cached_file
+
+from agentray.errors import AgentrayError, DataError, ResourceError
+from agentray.manifest import write_json
+
+_GENERATION = "generation_config.json"
+
+
+def write_model(
+    model: PreTrainedModel, weights: Mapping[str, torch.Tensor], base: str, directory: Path
+) -> None:
+    """Write configuration and weights, the latter in bfloat16.
+
+    Args:
+        model: The model, for its configuration.
+        weights: By name.
+        base: What it was made of: a model directory or id. Its generation settings are copied as they are, as
+            `transformers` loads some that it refuses to save.
+        directory: Where to; made when absent.
+    """
+    state = {name: value.to(torch.bfloat16) for name, value in weights.items()}
+    given = cached_file(base, _GENERATION, _raise_exceptions_for_missing_entries=False)
+    own = model.generation_config
+    if given is not None:
+        model.generation_config = GenerationConfig()
+    try:
+        model.save_pretrained(directory, state_dict=state)
+    finally:
+        model.generation_config = own
+    if given is not None:
+        (directory / _GENERATION).write_bytes(Path(given).read_bytes())
+    # `save_pretrained` notes the type the model trained in, not the one of the weights it was given.
+    described = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    write_json(directory / "config.json", {**described, "dtype": "bfloat16"})
+
+
+def rehearse(base: str, tokenizer: Any, out: Path) -> None:
+    """Write all but the weights as the end of training will, and drop it again.
+
+    Args:
+        base: A model directory or id.
+        tokenizer: Its tokenizer.
+        out: Run directory; holds the files for the moment.
+
+    Raises:
+        DataError: `transformers` refuses to save what it loaded.
+        ResourceError: The disk has no room for the weights.
+    """
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
+        needed = 2 * sum(each.numel() for each in model.parameters())
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as directory:
+            write_model(model, {}, base, Path(directory))
+            tokenizer.save_pretrained(directory)
+    except AgentrayError:
+        raise
+    except Exception as error:  # a file of the model that loads may break in any way when it is saved
+        raise DataError(
+            f"the tuned model of {base!r} could not be saved",
+            f"tried before the first step: {type(error).__name__}: {' '.join(str(error).split())}",
+            "mend the model's config.json or tokenizer files",
+        ) from error
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        raise ResourceError(
+            f"{free >> 20} MiB are free in {str(out)!r}",
+            f"the tuned model takes {needed >> 20} MiB",
+            "free space there, or give another --out",
+        )
