@@ -154,7 +154,7 @@ def _questions(path: Path, split: Split) -> Iterator[Task]:
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The questions of a file, with their line numbers."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(
             f"no file {str(path)!r}", str(error), "give a JSONL file: --set env.general.data=FILE"
@@ -170,14 +170,47 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             record = json.loads(line)
-            mine, turns = record.get("split", "train"), record["turns"]
-            good = mine in SPLITS and turns and all(isinstance(turn, str) for turn in turns)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            good = False
-        if not good:
+            wrong = _wrong(record)
+        except (ValueError, RecursionError) as error:
+            wrong = f"it is not JSON: {error}"
+        if wrong:
             raise DataError(
                 f"line {number} of {str(path)!r} is no question",
-                f"it begins {line[:60]!r}",
+                f"{wrong}; it begins {line[:60]!r}",
                 'write records like {"id": "1", "turns": ["What is rain?"], "split": "train"}',
             )
         yield number, record
+
+
+def _wrong(record: Any) -> str | None:
+    """Why a record is no question; None when it is one."""
+    if not isinstance(record, dict):
+        return "it is not an object"
+    turns, name = record.get("turns"), record.get("id", "")
+    instruction = record.get("instruction", [])
+    if not isinstance(turns, list) or not turns or not all(isinstance(each, str) for each in turns):
+        return "its turns are not a list of texts"
+    if record.get("split", "train") not in SPLITS:
+        return f"its split is not one of {', '.join(SPLITS)}"
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        return "its id is neither text nor a number"
+    if not isinstance(instruction, list) or not all(map(_is_message, instruction)):
+        return "its instruction is not a list of messages that have a role and a text as content, and no more"
+    texts = [*turns, str(name), *(each["content"] for each in instruction)]
+    if any("\0" in each for each in texts) or not _encodable(record):
+        return "it holds a NUL character or half of a surrogate pair, which is not Unicode text"
+    return None
+
+
+def _is_message(value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"role", "content"}:
+        return False
+    return value["role"] in ("system", "user", "assistant") and isinstance(value["content"], str)
+
+
+def _encodable(record: dict[str, Any]) -> bool:
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,12 +17,13 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agentray.data.formats import conversation_of, records
+from agentray.data.files import byte_lines, has_lines, lines, records
+from agentray.data.formats import conversation_of
 from agentray.data.records import to_row
 from agentray.data.store import read_run, run_files, shards
 from agentray.env import build
 from agentray.errors import DataError
-from agentray.types import EnvSpec, Message, Split
+from agentray.types import Conversation, EnvSpec, Message, Rejection, Split
 
 Side = Literal["train", "test"]
 Part = tuple[int, int]
@@ -81,7 +81,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """Records of a `.json` or `.jsonl` file, or the lines of a `.txt` file."""
+    """Records of a JSON file, or the lines of a `.txt` file."""
 
     name: str
     path: Path
@@ -89,58 +89,51 @@ class FileSource:
     """Fields whose text is compared; none where the records are conversations or lines."""
 
     def parts(self) -> list[Part]:
-        """Byte ranges; a record belongs to the range its line begins in. A `.json` file is one part."""
+        """Byte ranges; a record belongs to the range its line begins in. A file that is not lines is one."""
         size = self.path.stat().st_size
-        step = max(size, 1) if self.path.suffix == ".json" else _PART_BYTES
+        whole = size <= _PART_BYTES or not (self.path.suffix == ".txt" or has_lines(self.path))
+        step = max(size, 1) if whole else _PART_BYTES
         return [(start, min(start + step, size)) for start in range(0, size, step)]
 
     def documents(self, part: Part, side: Side) -> Iterator[Document]:
         """The records of a byte range.
 
         Raises:
-            DataError: A line is no JSON.
+            DataError: A line is not JSON, or not UTF-8.
         """
-        if self.path.suffix == ".json":
-            found: Iterator[Any] = records(self.path)
-        else:
-            found = map(self.parse, _lines(self.path, part))
-        for number, record in enumerate(found):
-            if record is None:
-                yield Document("", number, left_out="empty")
-            else:
-                yield self._document(record, number, side)
+        if self.path.suffix == ".txt":
+            yield from self._lines(part)
+            return
+        whole = part == (0, self.path.stat().st_size)
+        found = records(self.path) if whole else lines(self.path, *part)
+        for number, (_, record) in enumerate(found):
+            yield self._document(record, number, side)
 
-    @cached_property
-    def _json(self) -> bool:
-        return self.path.suffix != ".txt"
-
-    def parse(self, line: bytes) -> Any:
-        """The record of a line; None when it is blank.
-
-        Raises:
-            DataError: It is no JSON.
-        """
-        try:
-            text = line.decode("utf-8").strip()
-            return (json.loads(text) if self._json else text) if text else None
-        except ValueError as error:
-            raise DataError(
-                f"cannot read {str(self.path)!r}",
-                f"{error} in the line that begins {line[:60]!r}",
-                "correct that line",
-            ) from error
+    def _lines(self, part: Part) -> Iterator[Document]:
+        for number, (offset, line) in enumerate(byte_lines(self.path, *part)):
+            try:
+                text = line.decode("utf-8-sig").strip()
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"cannot read {str(self.path)!r}",
+                    f"{error} in the line at byte {offset}, which begins {line[:60]!r}",
+                    "correct that line",
+                ) from error
+            yield Document(text, number, left_out=None if text else "empty")
 
     def _document(self, record: Any, number: int, side: Side) -> Document:
-        if isinstance(record, str):
-            return Document(record, number)
+        if isinstance(record, Rejection):
+            return Document("", number, left_out=record.reason)
         known = record if type(record) is dict else {}
         name = next((str(known[key]) for key in _IDS if known.get(key) is not None), None)
         if self.fields:
             text = fields_text(record, self.fields)
             return Document(text or "", number, name, left_out=None if text else "no_text_in_the_fields")
-        said, reason = conversation_of(record)
-        text = "" if reason else _task_text(said) if side == "test" else _whole_text(said)
-        return Document(text, number, name, left_out=reason)
+        said = conversation_of(record)
+        if isinstance(said, Rejection):
+            return Document("", number, name, left_out=said.reason)
+        text = _task_text(said.messages) if side == "test" else whole_text(said)
+        return Document(text, number, name)
 
 
 @dataclass(frozen=True)
@@ -224,15 +217,12 @@ class EnvironmentSource:
 
 
 def first_record(path: Path) -> Any:
-    """The first record of a `.json` or `.jsonl` file; None when there is none.
+    """The first record of a JSON file that can be read; None when there is none.
 
     Raises:
         DataError: It is not JSON.
     """
-    if path.suffix == ".json":
-        return next(records(path), None)
-    source = FileSource("", path)
-    return next((source.parse(line) for line in _lines(path, (0, _ALL)) if line.strip()), None)
+    return next((record for _, record in records(path) if not isinstance(record, Rejection)), None)
 
 
 def fields_text(record: Any, fields: tuple[str, ...]) -> str | None:
@@ -251,20 +241,18 @@ def _text(value: Any) -> str | None:
     return str(value) if isinstance(value, int | float) else None
 
 
-def _lines(path: Path, part: Part) -> Iterator[bytes]:
-    """The lines that begin in a byte range."""
-    start, stop = part
-    with path.open("rb") as stream:
-        if start:
-            stream.seek(start - 1)
-            start += len(stream.readline()) - 1
-        while start < stop and (line := stream.readline()):
-            start += len(line)
-            yield line
+def whole_text(said: Conversation) -> str:
+    """All that a conversation says: what is thought, called and offered too."""
+    tools = [json.dumps(each, ensure_ascii=False) for each in said.tools]
+    return "\n".join([*tools, *(text for each in said.messages for text in _texts(each))])
 
 
-def _whole_text(said: tuple[Message, ...]) -> str:
-    return "\n".join(each.content for each in said)
+def _texts(message: Message) -> Iterator[str]:
+    if message.reasoning:
+        yield message.reasoning
+    if message.content or not message.tool_calls:
+        yield message.content
+    yield from (json.dumps(each["function"], ensure_ascii=False) for each in message.tool_calls)
 
 
 def _task_text(said: tuple[Message, ...]) -> str:

@@ -19,13 +19,14 @@ from agentray.data.contamination.documents import (
     fields_text,
     first_record,
 )
+from agentray.data.formats import is_conversation
 from agentray.data.store import run_files
 from agentray.env import resolve
 from agentray.errors import DataError, UsageError, closest
 from agentray.types import SPLITS, Split
 
 _NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
-_SUFFIXES = (".json", ".jsonl", ".txt")
+_SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".txt")
 _KNOWN: tuple[tuple[str, ...], ...] = (
     ("question", "choices"),
     ("question",),
@@ -61,9 +62,11 @@ def parse_source(spec: str, num_tasks: int, settings: Mapping[str, Mapping[str, 
         return _run(name, path.absolute())
     if not path.exists():
         raise UsageError(f"no file or directory {str(path)!r}", _nearby(path), "correct the path")
-    if path.suffix not in _SUFFIXES:
+    if not path.name.endswith(_SUFFIXES):
         raise UsageError(
-            f"cannot read {str(path)!r}", closest(path.suffix, _SUFFIXES), "give a file of one of these kinds"
+            f"cannot read {str(path)!r}",
+            closest("".join(path.suffixes[-2:]), _SUFFIXES),
+            "give a file of one of these kinds",
         )
     compared = _fields(path, tuple(fields.split("+")) if fields else ())
     # A worker may have another working directory.
@@ -119,6 +122,8 @@ def _fields(path: Path, asked: tuple[str, ...]) -> tuple[str, ...]:
             )
         return ()
     record = first_record(path)
+    if not asked and is_conversation(record):
+        return ()
     if not isinstance(record, dict):
         raise DataError(f"{str(path)!r} holds no records", "its first is no JSON object", "give another file")
     for field in asked:
@@ -128,7 +133,7 @@ def _fields(path: Path, asked: tuple[str, ...]) -> tuple[str, ...]:
                 closest(field, record),
                 f"name fields that they have: {path}:FIELD+FIELD",
             )
-    if asked or "messages" in record or "conversations" in record:
+    if asked:
         return asked
     for fields in _KNOWN:
         if fields_text(record, fields):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
 from agentray.data.formats import read_conversations
 from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
 from agentray.evaluate.suites.reading import missing
-from agentray.types import Message
+from agentray.types import Conversation, Message
 
 
 class Loss:
@@ -42,13 +43,13 @@ class Loss:
         left_out: list[str] = []
         for path in paths:
             corpus = read_conversations(path)
-            for reason, count in corpus.rejected.items():
-                left_out += [f"{path.name}: {reason}"] * count
-            for index, each in enumerate(corpus.conversations):
-                if each[-1].content.strip():
-                    found.append(_question(f"{path.name}:{index}", each))
+            left_out += [f"{each.place}: {each.reason}" for each in corpus.rejected]
+            for said in corpus.conversations:
+                reason = _reason(said)
+                if reason is None:
+                    found.append(_question(said.place, said.messages))
                 else:
-                    left_out.append(f"{path.name}: empty_last_reply")
+                    left_out.append(f"{said.place}: {reason}")
         return usable(self.name, found, left_out, stand_in=False)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
@@ -57,6 +58,28 @@ class Loss:
         tokens = sum(each.num_tokens[0] for each in answers)
         per_token = -math.fsum(each.logprobs[0] for each in answers) / tokens
         return Grades(values, {"over_all_tokens": per_token, "tokens": tokens})
+
+
+def _reason(said: Conversation) -> str | None:
+    """Why a conversation cannot be asked about: a question is text after text, and its reply text."""
+    *before, reply = said.messages
+    sides = [each.role for each in before if each.role != "system"]
+    if said.tools or any(each.role == "tool" or each.tool_calls for each in said.messages):
+        return "has_tools"
+    if any(each.reasoning for each in said.messages):
+        return "has_reasoning"
+    if not reply.content.strip():
+        return "empty_last_reply"
+    if not reply.loss:
+        return "last_reply_without_loss"
+    if (
+        not sides
+        or before[-1].role != "user"
+        or any(a == b for a, b in pairwise(sides))
+        or sides[0] != "user"
+    ):
+        return "roles_do_not_alternate"
+    return None
 
 
 def _question(name: str, conversation: Sequence[Message]) -> Question:

@@ -110,6 +110,8 @@ def _reason(row: Mapping[str, Any], shots: Mapping[str, Sequence[str]] | None = 
         return "it has no question or no subject"
     if not isinstance(choices, list) or len(choices) != len(_LETTERS):
         return f"it has {len(choices) if isinstance(choices, list) else 'no'} options, not four"
+    if not all(isinstance(each, str) for each in choices):
+        return "its options are not all text"
     if row.get("answer") not in tuple(_LETTERS):
         return f"its answer is {row.get('answer')!r}, not one of A, B, C, D"
     if shots is not None and not shots.get(row["subject"]):

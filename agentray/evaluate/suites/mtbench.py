@@ -12,6 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
+from agentray.data.reasons import short
 from agentray.errors import DataError
 from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
 from agentray.evaluate.suites.judge import Ask, Case, rate
@@ -89,7 +90,9 @@ class MtBench:
             rows = records(directory, "mtbench", "question*.jsonl")
             references = _references(directory)
         bad = [place for place, row in rows.items() if not _good(row)]
-        left_out = [f"{place}: it does not have two turns of text and a category" for place in bad]
+        left_out = [
+            f"{place}: it does not have two turns of text, a category and a question_id" for place in bad
+        ]
         categories: dict[str, list[Question]] = defaultdict(list)
         for place, row in rows.items():
             if place not in bad:
@@ -118,6 +121,8 @@ class MtBench:
 
 def _good(row: Mapping[str, Any]) -> bool:
     turns = row.get("turns")
+    if type(row.get("question_id")) not in (int, str):
+        return False
     texts = [row.get("category"), *turns] if isinstance(turns, list | tuple) else []
     return len(texts) == 3 and all(isinstance(each, str) and each.strip() for each in texts)
 
@@ -144,12 +149,14 @@ def _references(directory: Path) -> dict[str, list[str]]:
     found = {}
     for place, row in rows.items():
         try:
-            turns = row["choices"][0]["turns"]
-            found[str(row["question_id"])] = [str(each) for each in turns]
+            name, turns = str(row["question_id"]), row["choices"][0]["turns"]
+            if not isinstance(turns, list) or not all(isinstance(each, str) for each in turns):
+                raise TypeError(f"turns is {short(turns)}, not a list of texts")
+            found[name] = turns
         except (KeyError, IndexError, TypeError) as error:
             raise DataError(
                 f"{place} of {str(directory)!r} is no reference answer",
-                f"it lacks {error}",
+                f"it lacks {error}" if isinstance(error, KeyError) else str(error),
                 "give FastChat's reference answers, or remove the file",
             ) from error
     return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from agentray.data import files
+from agentray.data.reasons import short
 from agentray.errors import DataError, UsageError
+from agentray.types import Rejection
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "mmlu": frozenset({"subject", "question", "choices", "answer"}),
@@ -33,12 +34,12 @@ def records(directory: Path, benchmark: str | None, *patterns: str) -> Records:
 
     Raises:
         UsageError: There is no such file.
-        DataError: A line is no JSON object, or the first has the fields of something else.
+        DataError: A record is not an object of Unicode text, or the first has the fields of something else.
     """
-    found = next((files for each in patterns if (files := sorted(directory.glob(each)))), [])
+    found = next((paths for each in patterns if (paths := sorted(directory.glob(each)))), [])
     if not found:
         raise missing(directory, benchmark or "records", " or ".join(patterns))
-    rows = {f"{path.name}:{number}": row for path in found for number, row in _rows(path)}
+    rows = {place: row for path in found for place, row in _rows(path)}
     if not rows:
         raise DataError(f"{str(found[0])!r} is empty", "it has no record", "give the benchmark's file")
     if benchmark is not None:
@@ -85,24 +86,13 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"cannot read {str(path)!r}", str(error), "give the benchmark's file") from error
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered records of a JSONL file, plain or gzipped."""
-    number = 0
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8") as stream
-        ):
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    row = json.loads(line)
-                    if not isinstance(row, dict):
-                        raise ValueError("it is no JSON object")
-                    yield number, row
-    except (OSError, EOFError, ValueError) as error:  # what is not UTF-8 or JSON raises a ValueError
-        raise DataError(
-            f"cannot read {str(path)!r}, line {number}",
-            str(error),
-            "give the benchmark's file, one JSON record a line",
-        ) from error
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The records of a file, each after its place."""
+    for place, row in files.records(path):
+        if isinstance(row, Rejection) or not isinstance(row, dict):
+            raise DataError(
+                f"cannot use {place} of {str(path)!r}",
+                row.detail if isinstance(row, Rejection) else f"{short(row)} is not a JSON object",
+                "give the benchmark's file, one JSON record a line",
+            )
+        yield place, row

@@ -37,11 +37,45 @@ def test_later_tasks_are_those_of_the_whole_stream(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "row", [[], {"turns": []}, {"turns": [1]}, {"turns": ["?"], "split": "tset"}, {"id": 1}]
+    ("row", "why"),
+    [
+        ([], "not an object"),
+        ("What is rain?", "not an object"),
+        ({"id": 1}, "turns are not a list of texts"),
+        ({"turns": []}, "turns are not a list of texts"),
+        ({"turns": [1]}, "turns are not a list of texts"),
+        ({"turns": 7}, "turns are not a list of texts"),
+        ({"turns": "What is rain?"}, "turns are not a list of texts"),
+        ({"turns": {"What is rain?": 1}}, "turns are not a list of texts"),
+        ({"turns": ["?"], "split": "tset"}, "split is not one of train, validation, test"),
+        ({"turns": ["?"], "split": ["train"]}, "split is not one of"),
+        ({"turns": ["?"], "id": None}, "id is neither"),
+        ({"turns": ["?"], "id": True}, "id is neither"),
+        ({"turns": ["?"], "id": ["a"]}, "id is neither"),
+        ({"turns": ["?"], "instruction": "Be brief."}, "instruction is not a list of messages"),
+        ({"turns": ["?"], "instruction": ["Be brief."]}, "instruction is not a list of messages"),
+        ({"turns": ["?"], "instruction": [{"role": "system"}]}, "instruction is not"),
+        ({"turns": ["?"], "instruction": [{"role": "critic", "content": "a"}]}, "instruction is not"),
+        (
+            {"turns": ["?"], "instruction": [{"role": "user", "content": "a", "tool_calls": []}]},
+            "and no more",
+        ),
+        ({"turns": ["rain \ud83d?"]}, "surrogate pair"),
+        ({"turns": ["?"], "level": {"name": "\ud83d"}}, "surrogate pair"),
+        ({"turns": ["rain\0?"]}, "NUL"),
+    ],
 )
-def test_a_line_that_is_no_question_is_named(tmp_path, row):
-    with pytest.raises(DataError, match=r"line 2 of .* is no question"):
+def test_a_line_that_is_no_question_is_named(tmp_path, row, why):
+    with pytest.raises(DataError, match=r"line 2 of .* is no question") as caught:
         list(questions(tmp_path, {"turns": ["?"]}, row).tasks("train"))
+    assert why in caught.value.why
+
+
+@pytest.mark.parametrize("line", ["no json", "[" * 100_000, '{"turns": ["?"], "n": ' + "1" * 5000 + "}"])
+def test_a_line_that_is_not_json_is_named(tmp_path, line):
+    (tmp_path / "questions.jsonl").write_text(f'\ufeff{{"turns": ["?"]}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"(?s)line 2 of .* is no question.*not JSON"):
+        list(General(data=str(tmp_path / "questions.jsonl")).tasks("train"))
 
 
 def test_a_question_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path):

@@ -1,10 +1,12 @@
 """Sources of text: how they are named, what is read of them, and what a wrong name is told."""
 
+import gzip
 import json
 
 import pytest
 from fakes import trajectory
 
+from agentray.data.contamination import documents
 from agentray.data.contamination.documents import TaskName
 from agentray.data.contamination.examples import read_examples
 from agentray.data.contamination.sources import check_names, parse_source
@@ -167,7 +169,7 @@ def test_a_source_is_called_what_the_user_says_or_what_it_is(tmp_path, spec, nam
         ("{}/chats.jsonl:idd", "did you mean 'id'?"),
         ("{}/odd.jsonl", "its records have: content, title"),
         ("{}/lines.txt:text", "one document a line"),
-        ("{}/table.csv", "accepted: .json, .jsonl, .txt"),
+        ("{}/table.csv", "accepted: .json, .json.gz, .jsonl, .jsonl.gz, .txt"),
         ("{}", "holds no trajectories"),
         ("env:cuont/test", "did you mean 'count'?"),
         ("env:count/tset", "did you mean 'test'?"),
@@ -209,3 +211,39 @@ def test_a_test_set_without_examples_is_refused(tmp_path):
     path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
     with pytest.raises(DataError, match="no_messages"):
         read_examples([source(path)], WordTokenizer())
+
+
+def test_whatever_a_conversation_says_is_compared(tmp_path):
+    turns = [
+        {"role": "user", "content": "Weather?"},
+        {
+            "role": "assistant",
+            "reasoning": "Look.",
+            "tool_calls": [{"name": "look", "arguments": {"at": "ü"}}],
+        },
+        {"role": "tool", "content": "4 C"},
+        {"role": "assistant", "content": "Cold."},
+    ]
+    path = lines(tmp_path / "a.jsonl", {"messages": turns, "tools": [{"name": "look"}]}, turns)
+    path.write_text(path.read_text() + '{"messages": [{"role')
+    first, second, cut = read(path)
+    said = '\nWeather?\nLook.\n{"name": "look", "arguments": {"at": "ü"}}\n4 C\nCold.'
+    assert first.text == '{"type": "function", "function": {"name": "look"}}' + said
+    assert second.text == said[1:] and cut.left_out == "cut_off_line"
+
+
+@pytest.mark.parametrize(
+    "record", [{"instruction": "Q", "input": "", "output": "A"}, {"prompt": "Q", "completion": "A"}]
+)
+def test_instructions_with_their_answers_are_conversations(tmp_path, record):
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(record).encode()))
+    assert [each.text for side in ("train", "test") for each in read(path, side)] == ["Q\nA", "Q"]
+
+
+def test_a_large_file_of_lines_is_read_in_parts_and_another_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(documents, "_PART_BYTES", 300)
+    path = lines(tmp_path / "a.jsonl", *[CHAT] * 9)
+    assert len(source(path).parts()) > 3 and len(read(path)) == 9
+    path.write_text(json.dumps([CHAT] * 9))
+    assert len(source(path).parts()) == 1 and len(read(path)) == 9

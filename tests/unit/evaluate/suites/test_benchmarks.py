@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from machine import needs_sandbox
 
+from agentray.data.formats import write_messages
 from agentray.errors import DataError, UsageError
 from agentray.evaluate.suites.benchmark import Answer
 from agentray.evaluate.suites.gsm8k import Gsm8k, read_number
@@ -17,6 +18,7 @@ from agentray.evaluate.suites.mmlu import Mmlu
 from agentray.evaluate.suites.mtbench import MtBench
 from agentray.evaluate.suites.standins import arithmetic_records, choice_records
 from agentray.sandbox import backends
+from agentray.types import Conversation, Message
 
 EVERY = [Mmlu(), Gsm8k(), HumanEval(), MtBench(), Instructions(), Loss()]
 
@@ -264,3 +266,69 @@ def test_loss_is_per_token_of_the_last_reply():
     )
     assert list(grades.values) == [3.0, 1.0]
     assert grades.extra == {"over_all_tokens": 1.5, "tokens": 8}
+
+
+def test_loss_asks_about_text_and_names_what_is_not_only_text(tmp_path):
+    asked, said = Message("user", "q"), Message("assistant", "a", loss=True)
+    call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    calls = Message("assistant", "", loss=True, tool_calls=(call,))
+    thought = Message("assistant", "a", loss=True, reasoning="so")
+    conversations = [
+        (Message("system", "s"), asked, said, asked, said),
+        Conversation((asked, said), tools=({"type": "function", "function": {"name": "f"}},)),
+        (asked, calls, Message("tool", "t"), said),
+        (asked, thought),
+        (asked, said, asked, Message("assistant", " ")),
+        (asked, said, asked, Message("assistant", "a")),
+        (asked, said, said),
+        (asked, asked, said),
+        (said, asked, said),
+        (said,),
+    ]
+    write_messages(tmp_path / "a.jsonl", conversations)
+    found = Loss().questions(tmp_path, 0)
+    assert [(each.id, len(each.instruction)) for each in found.questions] == [("a.jsonl:1", 3)]
+    assert found.left_out == [
+        "a.jsonl:2: has_tools",
+        "a.jsonl:3: has_tools",
+        "a.jsonl:4: has_reasoning",
+        "a.jsonl:5: empty_last_reply",
+        "a.jsonl:6: last_reply_without_loss",
+        *(f"a.jsonl:{number}: roles_do_not_alternate" for number in (7, 8, 9, 10)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"question_id": 2, "category": "writing", "turns": "ab"}, "two turns of text"),
+        ({"question_id": 2, "category": "writing", "turns": ["a", 1]}, "two turns of text"),
+        ({"category": "writing", "turns": ["a", "b"]}, "a question_id"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_not_asked_letter_by_letter(tmp_path, row, said):
+    good = {"question_id": 1, "category": "math", "turns": ["a", "b"]}
+    write(tmp_path / "question.jsonl", [good, row])
+    (place,) = MtBench().questions(tmp_path, 0).left_out
+    assert place.startswith("question.jsonl:2: ") and said in place
+    write(tmp_path / "reference.jsonl", [{"question_id": 1, "choices": [{"turns": "ab"}]}])
+    with pytest.raises(DataError, match=r"reference\.jsonl:1 .*is no reference answer"):
+        MtBench().questions(tmp_path, 0)
+
+
+def test_mmlu_options_are_text(tmp_path):
+    good = {"subject": "law", "question": "why?", "choices": ["a", "b", "c", "d"], "answer": "A"}
+    rows = [good, good | {"choices": "abcd"}, good | {"choices": [1, 2, 3, 4]}]
+    write(tmp_path / "dev.jsonl", rows)
+    write(tmp_path / "test.jsonl", rows)
+    found = Mmlu().questions(tmp_path, 0)
+    assert len(found.questions) == 1 and len(found.left_out) == 2
+
+
+@pytest.mark.parametrize("line", ["[1]", '{"question": "\\ud83d", "answer": "#### 1"}', '{"question": '])
+def test_a_benchmark_does_without_none_of_its_records(tmp_path, line):
+    row = json.dumps({"question": "q", "answer": "#### 1"})
+    for name in ("train.jsonl", "test.jsonl"):
+        (tmp_path / name).write_text(f"{row}\n{line}\n")
+    with pytest.raises(DataError, match=r"train\.jsonl:2"):
+        Gsm8k().questions(tmp_path, 0)

@@ -66,11 +66,13 @@ def test_a_benchmark_names_the_replies_that_were_too_long_and_is_graded_without_
     data = tmp_path / "loss"
     data.mkdir()
     asked = Message("user", "q")
-    write_messages(data / "a.jsonl", [(asked, Message("assistant", "r" * size)) for size in (50, 10)])
+    write_messages(
+        data / "a.jsonl", [(asked, Message("assistant", "r" * size, loss=True)) for size in (50, 10)]
+    )
     with served(lambda messages: "") as (url, _):
         values = {"policy": url, "out": tmp_path / "out", "tasks": ["loss"], "data": {"loss": data}}
         config = load(SuiteConfig, "evaluate", values=values)
         row, again = stage.run(config).tasks["loss"], stage.run(config).tasks["loss"]
     assert (row["score"], row["n"], row["failed"], row["left_out"]) == (1.0, 1, 0, 1)
-    assert row["left_out_first"] == "a.jsonl:0: its 50 tokens to rate are more than the model takes at once"
+    assert row["left_out_first"] == "a.jsonl:1: its 50 tokens to rate are more than the model takes at once"
     assert again == row
