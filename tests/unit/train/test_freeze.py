@@ -1,5 +1,6 @@
 import pytest
 from tiny import CONFIGS, build, conversations
+from transformers import GPT2Config
 
 from agentray.data.packing import pack
 from agentray.errors import UsageError
@@ -22,6 +23,13 @@ def test_frozen_layers_get_no_gradient_and_the_rest_the_same_one(config):
         assert (parameter.grad is not None) == (name in trained)
         if name in trained:
             assert (parameter.grad - gradients[name].grad).abs().max() < 1e-5
+
+
+def test_positions_that_come_before_frozen_layers_are_frozen_too():
+    model = build(GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=2, n_positions=64))
+    freeze(model, 1)
+    trained = {name for name, each in model.named_parameters() if each.requires_grad}
+    assert trained and all(name.startswith(("transformer.h.1.", "transformer.ln_f.")) for name in trained)
 
 
 def test_freezing_every_layer_is_refused(tmp_path):
