@@ -140,12 +140,10 @@ class Template:
 
     @cached_property
     def takes_parts(self) -> bool:
-        """Whether the template shows texts only in lists of parts, as those of vision models do."""
-
-        def shows(content: object) -> bool:
-            return _PROBE in (self._attempt([{"role": "user", "content": content}]) or "")
-
-        return not shows(_PROBE) and shows([{"type": "text", "text": _PROBE}])
+        """Whether the template reads lists of parts, as those of vision models do: vLLM then gives it such."""
+        parts = [{"type": "text", "text": _PROBE}]
+        shown = self._attempt([{"role": "user", "content": parts}]) or ""
+        return _PROBE in shown and "'type'" not in shown and '"type"' not in shown
 
     @cached_property
     def calls_as(self) -> tuple[bool, bool]:

@@ -173,6 +173,12 @@ class _Turns:
         else:
             if thought is not None and prompt.rstrip().endswith("<think>") and not message.tool_calls:
                 return self._as_generated(index, prompt)
+            if thought is not None and not prompted:
+                raise TemplateError(
+                    f"the chat template opens message {index} otherwise than it shows its thoughts",
+                    f"a reply should go on from {prompt[-40:]!r}",
+                    "--set mix.template.variables='{enable_thinking=true}', where the template reads that",
+                )
             start, stop = len(prompt) if prompted else self._opening(index, text), None
             self._check_said(index, text[start:])
         text, end = self._finished(index, text, stop)

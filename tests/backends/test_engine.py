@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 import ray
-from fakes import CharTokenizer
+from fakes import byte_tokenizer
 
+from agentray.chat import Template, prompt_of, views
+from agentray.chat.turns import encode
 from agentray.cluster import cause
 from agentray.config import EngineConfig
 from agentray.errors import AgentrayError, PolicyError, ResourceError, UnavailableError
 from agentray.models import resolve_model
 from agentray.serving.engine import VllmEngine
-from agentray.template import encode, pieces, prompt_of
 from agentray.types import Message, Reply, Sampling
 
 pytestmark = [
@@ -65,8 +66,8 @@ class FakeAsyncLLM:
 
         self.errored, self.failure = True, EngineDeadError()
 
-    def get_tokenizer(self) -> CharTokenizer:
-        return CharTokenizer()
+    def get_tokenizer(self) -> Any:
+        return byte_tokenizer()
 
     async def generate(self, prompt: Any, parameters: Any, request: str) -> AsyncIterator[Result]:
         await asyncio.sleep(0)  # as a request that is sent to another process
@@ -211,7 +212,7 @@ def test_a_conversation_without_sampled_ids_is_tokenized_as_its_template_does(to
         whole = tokenizer.apply_chat_template(
             plain, add_generation_prompt=True, tokenize=True, return_dict=True
         )
-        prompt = prompt_of(messages, tokenizer)
+        prompt = prompt_of(messages, Template(tokenizer))
         assert list(prompt.ids) == whole["input_ids"]
         assert prompt.prefix_kept is None
 
@@ -219,11 +220,12 @@ def test_a_conversation_without_sampled_ids_is_tokenized_as_its_template_does(to
 @pytest.mark.ray
 def test_an_episode_goes_on_from_its_ids_and_training_sees_the_same(actor: Any, tokenizer: Any) -> None:
     """Hot and short replies: cut off, and not all of them as the tokenizer would write their text."""
+    template = Template(tokenizer)
     messages = [Message("user", QUESTION)]
     shown: tuple[int, ...] = ()
     rewritten = 0
     for turn in range(5):
-        prompt = prompt_of(messages, tokenizer)
+        prompt = prompt_of(messages, template)
         assert prompt.ids[: len(shown)] == shown
         reply = act(actor, messages, temperature=2.0, seed=turn, max_tokens=24)
         assert reply.prefix_kept is (None if turn == 0 else True)
@@ -236,7 +238,8 @@ def test_an_episode_goes_on_from_its_ids_and_training_sees_the_same(actor: Any, 
             Message("user", QUESTION),
         ]
     assert rewritten
-    trained = [token for ids in encode(pieces(messages, tokenizer), tokenizer) for token in ids]
+    (view,) = views(messages, template)
+    trained, _ = encode(view, template)
     assert tuple(trained) == shown
 
 

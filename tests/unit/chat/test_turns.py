@@ -1,4 +1,4 @@
-"""Where replies are, what a model is shown before each, and that both are the same in training and rollouts."""
+"""Where replies are, and what a model is shown before each: the same in training and in rollouts."""
 
 from dataclasses import replace
 
@@ -206,8 +206,10 @@ def test_a_conversation_without_loss_or_too_long_is_rejected_with_the_numbers():
 
 
 NO_SYSTEM = (
-    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}"
+    "{% for m in messages %}"
+    "{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}"
     "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -277,8 +279,11 @@ def test_a_reply_ends_with_what_the_template_writes_there(end, closing, expected
 
 
 def test_where_the_next_turn_ends_a_reply_its_opening_is_learnt():
-    text = "{% for m in messages %}{{ '<|im_start|>' if m.role == 'user' else '<|im_end|>' }}{{ m.content }}{% endfor %}"
-    template = templated(text + "{% if add_generation_prompt %}<|im_end|>{% endif %}")
+    text = (
+        "{% for m in messages %}{{ '<|im_start|>' if m.role == 'user' else '<|im_end|>' }}{{ m.content }}"
+        "{% endfor %}{% if add_generation_prompt %}<|im_end|>{% endif %}"
+    )
+    template = templated(text)
     messages = [Message("user", "a"), Message("assistant", "b", loss=True), Message("user", "c")]
     messages += [Message("assistant", "d", loss=True)]
     assert learnt(messages, template) == [["b<|im_start|>", "d<|im_start|>"]]
