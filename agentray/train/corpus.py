@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -119,13 +120,13 @@ def run(config: MixConfig, progress: Progress = silent) -> MixSummary:
         tokenized[name] = _tokenize(contents, template, limit, adapted)
     check_usable("agent", config.eta, agent, tokenized, limit)
     check_usable("general", 1 - config.eta, general, tokenized, limit)
-    held_out = {
+    parts = {
         name: _hold_out(rows, config.validation_fraction if name in general else 0.0, config.seed)
         for name, rows in tokenized.items()
     }
     corpus = Corpus(
-        training={name: [s for each in rows for s in each] for name, (rows, _) in held_out.items()},
-        validation={name: [s for each in rows for s in each] for name, (_, rows) in held_out.items() if rows},
+        training={name: list(chain.from_iterable(rows)) for name, (rows, _) in parts.items()},
+        validation={name: list(chain.from_iterable(rows)) for name, (_, rows) in parts.items() if rows},
         agent=tuple(agent),
         weights={source.name: source.weight for source in config.general},
         eta=config.eta,
@@ -133,11 +134,7 @@ def run(config: MixConfig, progress: Progress = silent) -> MixSummary:
         tokenizer=fingerprint(template.tokenizer),
     )
     summary = replace(
-        _summarize(config, corpus, agent | general),
-        training={name: len(rows) for name, (rows, _) in held_out.items()},
-        validation={name: len(rows) for name, (_, rows) in held_out.items() if rows},
-        adapted=dict(adapted),
-        set_aside=set_aside,
+        _summarize(config, corpus, agent | general, parts), adapted=adapted, set_aside=set_aside
     )
     manifest.start_over(config.out, "mix", inputs)
     _write(config.out, corpus)
@@ -150,8 +147,13 @@ def run(config: MixConfig, progress: Progress = silent) -> MixSummary:
     return summary
 
 
-def _summarize(config: MixConfig, corpus: Corpus, read: Mapping[str, Contents]) -> MixSummary:
-    """Counts, and the ratios that the stream realises.
+def _summarize(
+    config: MixConfig,
+    corpus: Corpus,
+    read: Mapping[str, Contents],
+    parts: Mapping[str, tuple[Sequence[object], Sequence[object]]],
+) -> MixSummary:
+    """Counts of records and conversations, and the ratios that the stream realises.
 
     Raises:
         UsageError: The proportions cannot be drawn.
@@ -163,8 +165,8 @@ def _summarize(config: MixConfig, corpus: Corpus, read: Mapping[str, Contents]) 
         out=str(config.out),
         eta=config.eta,
         read={name: contents.read for name, contents in read.items()},
-        training={},
-        validation={},
+        training={name: len(rows) for name, (rows, _) in parts.items()},
+        validation={name: len(rows) for name, (_, rows) in parts.items() if rows},
         rejected={
             name: dict(Counter(each.reason for each in contents.rejected)) for name, contents in read.items()
         },

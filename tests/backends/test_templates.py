@@ -1,6 +1,8 @@
 """Every chat template of the wheel of `trl`: what is learnt, and that a prompt is the one vLLM makes."""
 
 import datetime
+import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -131,3 +133,11 @@ def test_calls_and_thoughts_are_learnt_whole_or_refused(tokenizers):
         else:
             assert built.reason == "refused_by_template" and "thoughts" in built.detail, name
     assert counts["calls"] > 40 and counts["thoughts"] > 30, counts
+
+
+def test_the_page_of_templates_is_the_one_the_code_generates(tokenizers):
+    docs = Path(__file__).parents[2] / "docs"
+    spec = importlib.util.spec_from_file_location("templates_page", docs / "templates.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (docs / "templates.md").read_text(encoding="utf-8") == module.page()

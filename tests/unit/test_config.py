@@ -79,11 +79,11 @@ def test_a_sweep_whose_stage_is_no_table_is_refused(overrides):
 
 
 def test_what_is_wrong_inside_a_list_is_mended_by_giving_the_list():
-    values = {"agent": ["a"], "out": "b", "model": "m", "general": [{"path": "talks.json"}]}
+    values = {"agent": ["a"], "out": "b", "model": "m", "general": [{"name": "talks"}]}
     with pytest.raises(UsageError) as caught:
         load(MixConfig, "mix", values=values)
     assert (caught.value.what, caught.value.fix) == (
-        "setting 'mix.general.0.name' is missing",
+        "setting 'mix.general.0.path' is missing",
         "--set mix.general=…",
     )
     with pytest.raises(UsageError, match=r"'mix\.general' is \[") as caught:

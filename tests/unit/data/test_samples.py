@@ -39,4 +39,3 @@ def test_a_tokenizer_that_loses_characters_cannot_be_trained_on_them():
     tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
     shouted = (*TALK[:4], Message("assistant", "LOUD", loss=True))
     assert build(Conversation(shouted), Template(tokenizer), max_length=1000).reason == "unproved_mask"
-
