@@ -52,7 +52,9 @@ def sources(
     total_weight = sum(weight for size, weight in general.values() if size)
     if eta > 0 and num_agent == 0:
         raise UsageError(
-            "the agent corpus is empty", f"η = {eta} draws from it", "filter a rollout that earned reward"
+            "the agent corpus is empty",
+            f"η = {eta} draws from it",
+            "give --agent, the output of `agentray filter` or a file of conversations; or --eta 0",
         )
     if eta < 1 and total_weight <= 0:
         raise UsageError(

@@ -228,7 +228,9 @@ def read_run(directory: Path) -> Contents:
 def _read_run(directory: Path) -> Contents:
     if not directory.is_dir():
         raise UsageError(
-            f"no run {str(directory)!r}", "the directory does not exist", "give a rollout's --out"
+            f"no run {str(directory)!r}",
+            "it is a file" if directory.is_file() else "the directory does not exist",
+            "give a rollout's --out; files of conversations go to `agentray mix --agent FILE` as they are",
         )
     found: dict[str, Trajectory] = {}
     set_aside = [f"{path.name}: set aside by an earlier run" for path in sorted(directory.glob("*.corrupt"))]
