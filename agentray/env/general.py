@@ -11,7 +11,6 @@ this way, and scored from the stored answers afterwards (`agentray.evaluate.suit
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -23,12 +22,14 @@ from typing import Any, ClassVar
 import gymnasium
 
 from agentray.env.base import Expert, Hosting, TextEnv, fingerprint, text_space
+from agentray.env.records import records
 from agentray.env.settings import check_path
-from agentray.errors import DataError, UsageError
+from agentray.errors import DataError
 from agentray.types import SPLITS, Family, Message, Split, Task
 
 _HELD_OUT_EVERY: Mapping[Split, int] = {"validation": 8, "test": 9}
 """Of ten consecutive prompts, the ninth is for validation and the tenth for test."""
+_FIX = 'give a JSONL file of records like {"id": "1", "turns": ["What is rain?"], "split": "train"}'
 
 
 @cache
@@ -130,11 +131,11 @@ def _questions(path: Path, split: Split) -> Iterator[Task]:
 
     Raises:
         UsageError: There is no such file.
-        DataError: It is no text, a line is no question, or two have one id.
+        DataError: It cannot be read, a line is not a question, or two have one id.
     """
     lines: dict[str, int] = {}
     tasks = []
-    for number, record in _records(path):
+    for number, record in records(path, "a question", _FIX, _checked):
         if record.get("split", "train") != split:
             continue
         name = f"{split}/{record.get('id', number)}"
@@ -151,66 +152,28 @@ def _questions(path: Path, split: Split) -> Iterator[Task]:
     yield from tasks
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The questions of a file, with their line numbers."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(
-            f"no file {str(path)!r}", str(error), "give a JSONL file: --set env.general.data=FILE"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"cannot read {str(path)!r}",
-            str(error),
-            "give a UTF-8 JSONL file: --set env.general.data=FILE",
-        ) from error
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            wrong = _wrong(record)
-        except (ValueError, RecursionError) as error:
-            wrong = f"it is not JSON: {error}"
-        if wrong:
-            raise DataError(
-                f"line {number} of {str(path)!r} is no question",
-                f"{wrong}; it begins {line[:60]!r}",
-                'write records like {"id": "1", "turns": ["What is rain?"], "split": "train"}',
-            )
-        yield number, record
+def _checked(record: dict[str, Any]) -> dict[str, Any]:
+    """The record.
 
-
-def _wrong(record: Any) -> str | None:
-    """Why a record is no question; None when it is one."""
-    if not isinstance(record, dict):
-        return "it is not an object"
+    Raises:
+        ValueError: It is not a question.
+    """
     turns, name = record.get("turns"), record.get("id", "")
     instruction = record.get("instruction", [])
     if not isinstance(turns, list) or not turns or not all(isinstance(each, str) for each in turns):
-        return "its turns are not a list of texts"
+        raise ValueError("its turns are not a list of texts")
     if record.get("split", "train") not in SPLITS:
-        return f"its split is not one of {', '.join(SPLITS)}"
+        raise ValueError(f"its split is not one of {', '.join(SPLITS)}")
     if isinstance(name, bool) or not isinstance(name, str | int):
-        return "its id is neither text nor a number"
+        raise ValueError("its id is neither text nor a number")
     if not isinstance(instruction, list) or not all(map(_is_message, instruction)):
-        return "its instruction is not a list of messages that have a role and a text as content, and no more"
-    texts = [*turns, str(name), *(each["content"] for each in instruction)]
-    if any("\0" in each for each in texts) or not _encodable(record):
-        return "it holds a NUL character or half of a surrogate pair, which is not Unicode text"
-    return None
+        raise ValueError(
+            "its instruction is not a list of messages that have a role and a text as content, and no more"
+        )
+    return record
 
 
 def _is_message(value: Any) -> bool:
     if not isinstance(value, dict) or value.keys() != {"role", "content"}:
         return False
     return value["role"] in ("system", "user", "assistant") and isinstance(value["content"], str)
-
-
-def _encodable(record: dict[str, Any]) -> bool:
-    try:
-        json.dumps(record, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -6,16 +6,16 @@ PDDL problem. That problem is matched by patterns here, never executed.
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agentray.env import fingerprint
+from agentray.env.records import field, record, records
 from agentray.errors import DataError
 from agentray.types import Split, Task
 from agentray_alfworld.goals import LOOK, TYPES, Goal
@@ -24,8 +24,15 @@ FOLDERS: Mapping[Split, str] = {"train": "train", "validation": "valid_seen", "t
 """Folder of each split in ALFWorld's download, `json_2.1.1`."""
 _OBJECT = re.compile(r"(?<!\S)(\S+_bar_\S+)\s+-\s+(?:object|receptacle)\b")
 _FACT = re.compile(r"\((receptacleAtLocation|inReceptacle|pickupable)\s+([^?\s)]+)(?:\s+([^\s)]+))?\s*\)")
-_UNREADABLE = (KeyError, TypeError, AttributeError, ValueError, OSError, EOFError, zlib.error)
 _SENTENCE = re.compile(r"Your task is to: (.*?)\.\s*\"")
+_KIND = "an ALFWorld game"
+_FIX = "remove or repair it"
+
+T = TypeVar("T")
+_Game = dict[str, Any] | None
+"""Data of a game's task; None where it is not played."""
+_Trajectory = tuple[str, Goal | None]
+"""Room and goal."""
 
 
 def read_games(path: Path, split: Split) -> Iterator[Task]:
@@ -37,41 +44,36 @@ def read_games(path: Path, split: Split) -> Iterator[Task]:
         split: Which games to read.
 
     Raises:
-        DataError: There is no such file, or a game in it cannot be read.
+        DataError: There is no such file, or a game in it cannot be read; the message names its file and line.
     """
     if not path.exists():
         raise DataError(f"no games at {str(path)!r}", "the path does not exist", "point `data` at your games")
-    try:
-        yield from _tasks(path, split)
-    except _UNREADABLE as error:
-        raise DataError(
-            f"a game in {str(path)!r} cannot be read",
-            f"{type(error).__name__}: {error}",
-            "remove or repair it",
-        ) from error
-
-
-def _tasks(path: Path, split: Split) -> Iterator[Task]:
-    for name, sentence, trajectory, problem in _games(path, split):
-        goal = _goal(trajectory, sentence)
-        if goal is not None:
-            room = trajectory["scene"]["floor_plan"]
-            data = {"room": room, **world_data(problem), "goal": goal.to_json()}
-            yield Task("alfworld", f"{split}/{name}", split, data, fingerprint(data))
+    for name, game in _games(path, split):
+        if game is not None:
+            yield Task("alfworld", f"{split}/{name}", split, game, fingerprint(game))
 
 
 def world_data(problem: str) -> dict[str, Any]:
-    """Receptacles, objects and fixtures of a PDDL problem, with the names that ALFWorld gives them."""
+    """Receptacles, objects and fixtures of a PDDL problem, with the names that ALFWorld gives them.
+
+    Raises:
+        ValueError: It places something that it does not declare, or has no receptacles.
+    """
     names = _names(_OBJECT.findall(problem))
     spots: dict[str, int] = {}
     receptacles, objects, loose = {}, {}, set()
-    for fact, subject, place in _FACT.findall(problem):
-        if fact == "receptacleAtLocation":
-            receptacles[names[subject]] = spots.setdefault(place, len(spots))
-        elif fact == "inReceptacle":
-            objects[names[subject]] = names[place]
-        else:
-            loose.add(names[subject])
+    try:
+        for fact, subject, place in _FACT.findall(problem):
+            if fact == "receptacleAtLocation":
+                receptacles[names[subject]] = spots.setdefault(place, len(spots))
+            elif fact == "inReceptacle":
+                objects[names[subject]] = names[place]
+            else:
+                loose.add(names[subject])
+    except KeyError as error:
+        raise ValueError(f"its PDDL problem places {error}, which is not among its objects") from error
+    if not receptacles:
+        raise ValueError("its PDDL problem has no receptacles")
     return {
         "receptacles": receptacles,
         "objects": objects,
@@ -94,38 +96,70 @@ def _names(ids: list[str]) -> dict[str, str]:
     return names
 
 
-def _goal(trajectory: Mapping[str, Any], sentence: str) -> Goal | None:
-    """The goal of a game; None when it is none of the six types or asks for a slice."""
-    params = trajectory["pddl_params"]
-    if trajectory["task_type"] not in TYPES or params["object_sliced"]:
-        return None
-    target = params["toggle_target" if trajectory["task_type"] == LOOK else "parent_target"]
-    return Goal(trajectory["task_type"], params["object_target"].lower(), target.lower(), sentence)
-
-
-_Game = tuple[str, str, Mapping[str, Any], str]
-"""Name, goal sentence, content of traj_data.json, PDDL problem."""
-
-
-def _games(path: Path, split: Split) -> Iterator[_Game]:
+def _games(path: Path, split: Split) -> Iterator[tuple[str, _Game]]:
+    """Name and task data of each game."""
     if path.is_dir():
-        return _from_folder(path / FOLDERS[split])
-    return _from_list(path) if split == "test" else iter(())
+        yield from _from_folder(path / FOLDERS[split])
+    elif split == "test":
+        for _, named in records(path, _KIND, _FIX, _listed):
+            yield named
 
 
-def _from_folder(folder: Path) -> Iterator[_Game]:
+def _from_folder(folder: Path) -> Iterator[tuple[str, _Game]]:
     for file in sorted(folder.rglob("game.tw-pddl")):
-        game = json.loads(file.read_text(encoding="utf-8"))
-        trajectory = json.loads((file.parent / "traj_data.json").read_text(encoding="utf-8"))
-        sentence = _SENTENCE.search(game["grammar"])
-        if sentence:
-            name = file.parent.relative_to(folder).as_posix()
-            yield name, sentence[1], trajectory, game["pddl_problem"]
+        trajectory = _document(file.parent / "traj_data.json", _described)
+        game = partial(_written, trajectory=trajectory)
+        yield file.parent.relative_to(folder).as_posix(), _document(file, game)
 
 
-def _from_list(path: Path) -> Iterator[_Game]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            game = json.loads(line)
-            yield game["id"], game["goal"], game["traj_data"], game["initial_state_pddl"]
+def _document(file: Path, read: Callable[[dict[str, Any]], T]) -> T:
+    """What `read` makes of a file that holds one object."""
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{str(file)!r} cannot be read", str(error), _FIX) from error
+    return record(str(file), text, _KIND, _FIX, read)
+
+
+def _listed(game: dict[str, Any]) -> tuple[str, _Game]:
+    """Name and task data of a game in a list.
+
+    Raises:
+        ValueError: It is not a game.
+    """
+    name, sentence = field(game, "id", str), field(game, "goal", str)
+    if not name or not sentence:
+        raise ValueError("its `id` or `goal` is empty")
+    trajectory = _described(field(game, "traj_data", dict))
+    return name, _data(trajectory, sentence, field(game, "initial_state_pddl", str))
+
+
+def _written(game: dict[str, Any], trajectory: _Trajectory) -> _Game:
+    """Task data of a `game.tw-pddl`; None where it says no goal."""
+    sentence = _SENTENCE.search(field(game, "grammar", str))
+    problem = field(game, "pddl_problem", str)
+    return _data(trajectory, sentence[1], problem) if sentence else None
+
+
+def _described(trajectory: dict[str, Any]) -> _Trajectory:
+    """What is used of a `traj_data.json`: its room, and its goal without a sentence.
+
+    There is no goal where it is none of the six types or asks for a slice.
+
+    Raises:
+        ValueError: A field is missing, or of another type.
+    """
+    room, task_type = field(trajectory, "scene.floor_plan", str), field(trajectory, "task_type", str)
+    sliced = field(trajectory, "pddl_params.object_sliced", bool)
+    if task_type not in TYPES or sliced:
+        return room, None
+    target = "toggle_target" if task_type == LOOK else "parent_target"
+    wanted = [field(trajectory, f"pddl_params.{each}", str).lower() for each in ("object_target", target)]
+    return room, Goal(task_type, *wanted)
+
+
+def _data(trajectory: _Trajectory, sentence: str, problem: str) -> _Game:
+    room, goal = trajectory
+    if goal is None:
+        return None
+    return {"room": room, **world_data(problem), "goal": replace(goal, sentence=sentence).to_json()}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from agentray.env import fingerprint
-from agentray.errors import DataError, UsageError
+from agentray.env.records import field, records, short
 from agentray.types import Split, Task
 from agentray_database.generator import describe
 
 _SOURCE = "take dev.jsonl or standard.jsonl from data/dbbench of github.com/THUDM/AgentBench"
+_MODIFYING = frozenset({"INSERT", "UPDATE", "DELETE"})
 
 
 def read_records(path: str) -> list[dict[str, Any]]:
@@ -21,24 +22,9 @@ def read_records(path: str) -> list[dict[str, Any]]:
 
     Raises:
         UsageError: There is no such file.
-        DataError: A line is not a DBBench record.
+        DataError: It has no record, or a line is not a DBBench record.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read data file {path!r}", str(error), _SOURCE) from error
-    contents = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            contents.append(_content(json.loads(line)))
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            what = f"{path}:{number} is not a DBBench record"
-            raise DataError(what, f"{type(error).__name__}: {error}", _SOURCE) from error
-    if not contents:
-        raise DataError(f"{path} holds no records", "the file is empty", _SOURCE)
-    return contents
+    return [content for _, content in records(Path(path), "a DBBench record", _SOURCE, _content)]
 
 
 def record_tasks(contents: list[dict[str, Any]], split: Split) -> Iterator[Task]:
@@ -49,27 +35,88 @@ def record_tasks(contents: list[dict[str, Any]], split: Split) -> Iterator[Task]
 
 
 def _content(record: dict[str, Any]) -> dict[str, Any]:
-    """A record in the form of a generated task's data."""
-    table, category = record["table"], record["type"][0]
-    headers = [column["name"] for column in table["table_info"]["columns"]]
-    rows = [[None if cell is None else str(cell) for cell in row] for row in table["table_info"]["rows"]]
-    if any(len(row) != len(headers) for row in rows):
-        raise ValueError("a row has not as many cells as there are headers")
-    modifies = category in ("INSERT", "UPDATE", "DELETE")
-    recorded = re.search(r"[0-9a-f]{32}", record["answer_md5"]) if modifies else None
-    if modifies and recorded is None:
-        raise ValueError("answer_md5 holds no md5")
+    """A record in the form of a generated task's data.
+
+    Raises:
+        ValueError: It is not a DBBench record.
+    """
+    category, kind = _category(record)
+    name, question = _filled(record, "table.table_name"), _filled(record, "description")
+    headers, rows = _table(record)
+    label = [_cell(each, "label") for each in field(record, "label", list)]
+    if None in label:
+        raise ValueError("its `label` holds null")
+    modifies = kind != "select"
+    if modifies and not label:
+        raise ValueError("its `label` holds no statement")
+    description = record.get("add_description")
+    if description is not None:
+        description = field(record, "add_description", str)
     return {
-        "kind": category.lower() if modifies else "select",
-        "category": category.lower() if modifies else category,
-        "table": table["table_name"],
+        "kind": kind,
+        "category": category,
+        "table": name,
         "headers": headers,
         "rows": rows,
-        "question": record["description"],
-        "description": record.get("add_description") or describe(table["table_name"], headers),
-        "sql": record["label"][0] if modifies else None,
+        "question": question,
+        "description": description or describe(name, headers),
+        "sql": label[0] if modifies else None,
         "retry_sql": None,
         "thought": "The record's own statement." if modifies else None,
-        "label": None if modifies else [str(item) for item in record["label"]],
-        "hash": recorded.group() if recorded else None,
+        "label": None if modifies else label,
+        "hash": _hash(record) if modifies else None,
     }
+
+
+def _category(record: dict[str, Any]) -> tuple[str, str]:
+    """Category and kind of a record; `type` is a list of one name."""
+    found = field(record, "type", list)
+    if len(found) != 1 or not isinstance(found[0], str) or not found[0].strip():
+        raise ValueError(f"its `type` is {short(found)}, not a list of one name")
+    (name,) = found
+    if name.upper() in _MODIFYING:
+        return name.lower(), name.lower()
+    return name, "select"
+
+
+def _table(record: dict[str, Any]) -> tuple[list[str], list[list[str | None]]]:
+    """Headers and rows of a record's table."""
+    headers = []
+    for column in field(record, "table.table_info.columns", list):
+        if not isinstance(column, dict) or not isinstance(column.get("name"), str):
+            raise ValueError(f"a column is {short(column)}, not an object with a text `name`")
+        headers.append(column["name"])
+    if not headers or len({each.lower() for each in headers}) < len(headers):
+        raise ValueError(f"its columns are {short(headers)}: a table has one or more, of different names")
+    rows = []
+    for row in field(record, "table.table_info.rows", list):
+        if not isinstance(row, list) or len(row) != len(headers):
+            raise ValueError(f"a row is {short(row)}, not a list of {len(headers)} cells, one a column")
+        rows.append([_cell(cell, "table.table_info.rows") for cell in row])
+    return headers, rows
+
+
+def _cell(value: Any, name: str) -> str | None:
+    """A value of a table or an answer, as text."""
+    if value is None or isinstance(value, str):
+        return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"its `{name}` holds {short(value)}, which is neither text nor a number")
+    return str(value)
+
+
+def _filled(record: dict[str, Any], name: str) -> str:
+    """A field of text that is not blank."""
+    text = field(record, name, str)
+    if not text.strip():
+        raise ValueError(f"its `{name}` is empty")
+    return text
+
+
+def _hash(record: dict[str, Any]) -> str:
+    """The md5 of the table that a modification leaves."""
+    found = re.search(r"[0-9a-f]{32}", field(record, "answer_md5", str))
+    if found is None:
+        raise ValueError("its `answer_md5` holds no md5")
+    return found.group()

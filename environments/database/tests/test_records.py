@@ -2,12 +2,96 @@ import json
 import re
 from itertools import islice
 
+import pytest
 from playing import play
 
+from agentray.errors import DataError, UsageError
 from agentray.types import SPLITS
 from agentray_database import Database
 from agentray_database.engine import Sandbox
 from agentray_database.generator import generate
+
+INSERT = {
+    "description": "Add Bo, aged 3.",
+    "table": {
+        "table_name": "people",
+        "table_info": {"columns": [{"name": "name"}, {"name": "age"}], "rows": [["Al", 5], ["Cy", None]]},
+    },
+    "type": ["INSERT"],
+    "label": ["INSERT INTO people VALUES ('Bo', '3')"],
+    "answer_md5": "0" * 32,
+}
+
+
+def table(**fields):
+    return INSERT | {"table": {"table_name": "people", "table_info": {**_INFO, **fields}}}
+
+
+_INFO = INSERT["table"]["table_info"]
+SELECT = INSERT | {"type": ["other"], "label": ["5"], "answer_md5": None}
+
+
+def tasks(tmp_path, *rows):
+    path = tmp_path / "records.jsonl"
+    path.write_text("\ufeff" + "".join(json.dumps(row) + "\r\n\r\n" for row in rows), encoding="utf-8")
+    return list(Database(data=str(path)).tasks("test"))
+
+
+def test_a_byte_order_mark_and_blank_lines_are_skipped_and_numbers_become_text(tmp_path):
+    insert, select, lower = tasks(
+        tmp_path, INSERT, SELECT | {"label": [5, 0.5]}, INSERT | {"type": ["insert"]}
+    )
+    assert insert.data["rows"] == [["Al", "5"], ["Cy", None]]
+    assert (insert.data["kind"], insert.data["sql"]) == ("insert", INSERT["label"][0])
+    assert (select.data["kind"], select.data["label"]) == ("select", ["5", "0.5"])
+    assert lower.data == insert.data
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ([], "not an object"),
+        (INSERT | {"type": "INSERT"}, "`type` is 'INSERT', not a list"),
+        (INSERT | {"type": []}, "not a list of one name"),
+        (INSERT | {"type": [None]}, "not a list of one name"),
+        (INSERT | {"type": ["INSERT", "other"]}, "not a list of one name"),
+        (SELECT | {"label": "abc"}, "`label` is 'abc', not a list"),
+        (SELECT | {"label": [["a"]]}, "`label` holds ['a']"),
+        (SELECT | {"label": [None]}, "`label` holds null"),
+        (SELECT | {"label": [True]}, "`label` holds True"),
+        (INSERT | {"label": []}, "no statement"),
+        (INSERT | {"answer_md5": "abc"}, "no md5"),
+        (INSERT | {"answer_md5": None}, "`answer_md5` is None"),
+        (INSERT | {"description": ["q"]}, "`description` is ['q'], not text"),
+        (INSERT | {"description": " "}, "`description` is empty"),
+        (INSERT | {"add_description": ["q"]}, "`add_description` is ['q'], not text"),
+        (INSERT | {"table": "people"}, "no `table.table_name`"),
+        (INSERT | {"table": {"table_name": 5, "table_info": _INFO}}, "`table.table_name` is 5, not text"),
+        (table(columns="ab"), "`table.table_info.columns` is 'ab', not a list"),
+        (table(columns=["name", "age"]), "a column is 'name'"),
+        (table(columns=[{"name": "name"}, {"name": 5}]), "a column is {'name': 5}"),
+        (table(columns=[], rows=[]), "one or more"),
+        (table(columns=[{"name": "name"}, {"name": "Name"}]), "of different names"),
+        (table(rows="ab"), "`table.table_info.rows` is 'ab', not a list"),
+        (table(rows=["xy"]), "a row is 'xy', not a list of 2 cells"),
+        (table(rows=[["x"]]), "a row is ['x'], not a list of 2 cells"),
+        (table(rows=[["x", {"a": 1}]]), "rows` holds {'a': 1}"),
+        (table(rows=[["x", float("nan")]]), "rows` holds nan"),
+        (INSERT | {"description": "half \ud83d"}, "surrogate pair"),
+        (table(rows=[["x", "\0"]]), "NUL"),
+    ],
+)
+def test_a_line_that_is_no_record_is_named(tmp_path, row, why):
+    with pytest.raises(DataError, match=r"records\.jsonl:3 is not a DBBench record") as caught:
+        tasks(tmp_path, INSERT, row)
+    assert why in caught.value.why
+
+
+def test_a_file_without_records_and_a_missing_one_are_refused(tmp_path):
+    with pytest.raises(DataError, match="holds no records"):
+        tasks(tmp_path)
+    with pytest.raises(UsageError, match="cannot read"):
+        Database(data=str(tmp_path / "absent.jsonl"))
 
 
 def test_replaying_recorded_statements_gives_the_recorded_hashes(dbbench):
