@@ -62,9 +62,7 @@ class Gsm8k:
             )
         instruction = _dialogue(shots)
         golds = {place: _gold(row) for place, row in test.items()}
-        left_out = [
-            f"{place}: no #### with a number ends it" for place, gold in golds.items() if gold is None
-        ]
+        left_out = [f"{place}: {_reason(test[place])}" for place, gold in golds.items() if gold is None]
         found = [
             Question(place, (test[place]["question"].strip(),), instruction, gold={"answer": gold})
             for place, gold in golds.items()
@@ -114,10 +112,20 @@ def read_like_the_paper(reply: str) -> Decimal | None:
 
 def _gold(row: Mapping[str, Any]) -> str | None:
     """The number after `####`, without commas; None where a record has none."""
-    if not isinstance(row.get("question"), str) or not isinstance(row.get("answer"), str):
+    if not _is_text(row.get("question")) or not _is_text(row.get("answer")):
         return None
     found = _GOLD.search(row["answer"].strip())
     return found.group(1).replace(",", "") if found else None
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    """Why a record has no gold answer."""
+    wrong = next((each for each in ("question", "answer") if not _is_text(row.get(each))), None)
+    return f"its {wrong} is no text" if wrong else "no #### with a number ends it"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _dialogue(shots: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:

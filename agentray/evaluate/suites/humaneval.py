@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agentray import sandbox
+from agentray.data.reasons import short
 from agentray.data.runs import pass_at_k
 from agentray.errors import ResourceError
 from agentray.evaluate.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
@@ -38,6 +39,7 @@ _CARRIED = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, a
 """What earlier code blocks give to the one with the function; calls in them may be examples."""
 _PYTHON = ("python3", "-I")
 """The system's, because a sandbox shows nothing of a virtual environment."""
+_FIELDS = ("prompt", "entry_point", "test")
 _LIMITS = sandbox.Limits(wall_s=20, cpu_s=10)
 _AT_ONCE = 2
 """Programs that run at the same time."""
@@ -65,24 +67,19 @@ class HumanEval:
             rows = function_records(seed)
         else:
             rows = records(directory, "humaneval", "*.jsonl", "*.jsonl.gz")
-        fields = ("prompt", "entry_point", "test")
-        bad = {
-            place
-            for place, row in rows.items()
-            if not all(isinstance(row.get(each), str) and row[each].strip() for each in fields)
-        }
-        left_out = [f"{place}: its prompt, entry_point or test is no text" for place in rows if place in bad]
+        reasons = {place: reason for place, row in rows.items() if (reason := _reason(row)) is not None}
         found = [
             Question(
                 id=str(row.get("task_id", place)),
                 turns=(_ASK.format(prompt=row["prompt"]),),
                 instruction=(Message("system", _SYSTEM),),
                 temperature=self._temperature,
-                gold={each: row[each] for each in fields},
+                gold={each: row[each] for each in _FIELDS},
             )
             for place, row in rows.items()
-            if place not in bad
+            if place not in reasons
         ]
+        left_out = [f"{place}: {reason}" for place, reason in reasons.items()]
         return usable(self.name, found, left_out, stand_in=directory is None)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
@@ -95,6 +92,18 @@ class HumanEval:
             for k in powers
         }
         return Grades([100 * sum(each) / len(each) for each in passed], {"pass_at_k": pass_at})
+
+
+def _reason(row: Mapping[str, Any]) -> str | None:
+    """Why a problem cannot be asked; None when it can."""
+    if not all(isinstance(row.get(each), str) and row[each].strip() for each in _FIELDS):
+        return "its prompt, entry_point or test is no text"
+    if not row["entry_point"].isidentifier():
+        return f"its entry_point is {short(row['entry_point'])}, not the name of a function"
+    name = row.get("task_id", 0)
+    if type(name) not in (int, str) or name == "":
+        return f"its task_id is {short(name)}, neither text nor a whole number"
+    return None
 
 
 def sandbox_missing() -> str | None:

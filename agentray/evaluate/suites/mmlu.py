@@ -91,7 +91,7 @@ def _read_csv(directory: Path, split: str) -> Records:
             if len(row) != 6:
                 raise DataError(
                     f"{str(path)!r} is not a file of mmlu",
-                    f"line {number} has {len(row)} columns, not a question, four options and a letter",
+                    f"row {number} has {len(row)} columns, not a question, four options and a letter",
                     "--set evaluate.data.mmlu=DIR",
                 )
             found[f"{split}/{path.name}:{number}"] = {
@@ -106,8 +106,8 @@ def _read_csv(directory: Path, split: str) -> Records:
 def _reason(row: Mapping[str, Any], shots: Mapping[str, Sequence[str]] | None = None) -> str | None:
     """Why a record cannot be asked; `shots` by subject, where it needs some."""
     choices = row.get("choices")
-    if not isinstance(row.get("question"), str) or not isinstance(row.get("subject"), str):
-        return "it has no question or no subject"
+    if not all(isinstance(row.get(each), str) and row[each].strip() for each in ("question", "subject")):
+        return "its question or subject is no text"
     if not isinstance(choices, list) or len(choices) != len(_LETTERS):
         return f"it has {len(choices) if isinstance(choices, list) else 'no'} options, not four"
     if not all(isinstance(each, str) for each in choices):

@@ -121,10 +121,14 @@ class MtBench:
 
 def _good(row: Mapping[str, Any]) -> bool:
     turns = row.get("turns")
-    if type(row.get("question_id")) not in (int, str):
+    if not _is_name(row.get("question_id")):
         return False
     texts = [row.get("category"), *turns] if isinstance(turns, list | tuple) else []
     return len(texts) == 3 and all(isinstance(each, str) and each.strip() for each in texts)
+
+
+def _is_name(value: Any) -> bool:
+    return type(value) in (int, str) and value != ""
 
 
 def _question(row: Mapping[str, Any], references: Mapping[str, list[str]]) -> Question:
@@ -149,10 +153,12 @@ def _references(directory: Path) -> dict[str, list[str]]:
     found = {}
     for place, row in rows.items():
         try:
-            name, turns = str(row["question_id"]), row["choices"][0]["turns"]
+            name, turns = row["question_id"], row["choices"][0]["turns"]
+            if not _is_name(name):
+                raise TypeError(f"question_id is {short(name)}, neither text nor a whole number")
             if not isinstance(turns, list) or not all(isinstance(each, str) for each in turns):
                 raise TypeError(f"turns is {short(turns)}, not a list of texts")
-            found[name] = turns
+            found[str(name)] = turns
         except (KeyError, IndexError, TypeError) as error:
             raise DataError(
                 f"{place} of {str(directory)!r} is no reference answer",

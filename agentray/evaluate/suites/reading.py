@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,16 +75,29 @@ def _check_fields(row: Mapping[str, Any], benchmark: str, path: Path) -> None:
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Numbered rows of a CSV file without a header.
+    """Numbered rows of a CSV file without a header; a row may have several lines, and blank ones are skipped.
 
     Raises:
-        DataError: It is no CSV.
+        DataError: It is not CSV, or a row holds a NUL character.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            yield from enumerate(csv.reader(stream), 1)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {str(path)!r}", str(error), "give the benchmark's file") from error
+        rows = csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
+        for number, row in enumerate(rows, 1):
+            if any("\0" in cell for cell in row):
+                raise _unreadable(path, f"line {rows.line_num} holds a NUL character")
+            if row:
+                yield number, row
+    except OSError as error:
+        raise _unreadable(path, str(error)) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise _unreadable(path, f"line {line} is not UTF-8: {error.reason}") from error
+    except csv.Error as error:
+        raise _unreadable(path, f"line {rows.line_num} is not CSV: {error}") from error
+
+
+def _unreadable(path: Path, why: str) -> DataError:
+    return DataError(f"cannot read {str(path)!r}", why, "give the benchmark's file")
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -316,6 +316,71 @@ def test_what_is_no_list_of_texts_is_not_asked_letter_by_letter(tmp_path, row, s
         MtBench().questions(tmp_path, 0)
 
 
+@pytest.mark.parametrize("name", [None, True, [1], {"a": 1}, 1.5, ""])
+def test_a_name_that_is_neither_text_nor_a_number_is_not_spelled_out(tmp_path, name):
+    problem = {"prompt": PROMPT, "entry_point": "area", "test": "def check(f): pass"}
+    write(tmp_path / "humaneval.jsonl", [{"task_id": "HumanEval/0", **problem}, {"task_id": name, **problem}])
+    found = HumanEval().questions(tmp_path, 0)
+    assert [each.id for each in found.questions] == ["HumanEval/0"]
+    assert found.left_out == [f"humaneval.jsonl:2: its task_id is {name!r}, neither text nor a whole number"]
+    rows = [{"question_id": 1, "category": "math", "turns": ["a", "b"]}] * 2
+    write(tmp_path / "question.jsonl", rows)
+    write(tmp_path / "reference.jsonl", [{"question_id": name, "choices": [{"turns": ["a", "b"]}]}])
+    with pytest.raises(DataError, match=r"reference\.jsonl:1 .*is no reference answer"):
+        MtBench().questions(tmp_path, 0)
+
+
+def test_a_problem_for_a_function_without_a_name_is_left_out(tmp_path):
+    problem = {"task_id": 0, "prompt": PROMPT, "entry_point": "area", "test": "def check(f): pass"}
+    write(tmp_path / "humaneval.jsonl", [problem, problem | {"task_id": 1, "entry_point": "the area"}])
+    (left_out,) = HumanEval().questions(tmp_path, 0).left_out
+    assert left_out == "humaneval.jsonl:2: its entry_point is 'the area', not the name of a function"
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"question": ["q"], "answer": "#### 1"}, "its question is no text"),
+        ({"question": " ", "answer": "#### 1"}, "its question is no text"),
+        ({"question": "q", "answer": 1}, "its answer is no text"),
+        ({"question": "q", "answer": None}, "its answer is no text"),
+    ],
+)
+def test_a_problem_of_gsm8k_that_is_no_text_is_left_out_by_name(tmp_path, row, why):
+    rows = [{"question": f"q{i}", "answer": f"#### {i}"} for i in range(8)]
+    write(tmp_path / "train.jsonl", rows)
+    write(tmp_path / "test.jsonl", [rows[0], row])
+    assert Gsm8k().questions(tmp_path, 0).left_out == [f"test.jsonl:2: {why}"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"question": ""}, {"question": ["why?"]}, {"subject": None}, {"answer": 0}, {"answer": ["A"]}]
+)
+def test_a_record_of_mmlu_of_other_types_is_left_out(tmp_path, wrong):
+    good = {"subject": "law", "question": "why?", "choices": ["a", "b", "c", "d"], "answer": "A"}
+    write(tmp_path / "dev.jsonl", [good])
+    write(tmp_path / "test.jsonl", [good, good | wrong])
+    found = Mmlu().questions(tmp_path, 0)
+    assert len(found.questions) == 1 and found.left_out[0].startswith("test.jsonl:2: ")
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [(b"why\0?,a,b,c,d,C", "line 3 holds a NUL character"), (b"why\xff?,a,b,c,d,C", "line 3 is not UTF-8")],
+)
+def test_the_published_files_of_mmlu_may_have_marks_and_blank_lines_and_faults_are_named(tmp_path, row, why):
+    for split in ("dev", "test"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / f"law_{split}.csv").write_bytes(b"\xef\xbb\xbfwhy?,a,b,c,d,C\n\n")
+    (question,) = Mmlu().questions(tmp_path, 0).questions
+    assert "\ufeff" not in question.turns[0]
+    with (tmp_path / "test" / "law_test.csv").open("ab") as stream:
+        stream.write(row)
+    with pytest.raises(DataError, match=r"law_test\.csv") as caught:
+        Mmlu().questions(tmp_path, 0)
+    assert why in caught.value.why
+
+
 def test_mmlu_options_are_text(tmp_path):
     good = {"subject": "law", "question": "why?", "choices": ["a", "b", "c", "d"], "answer": "A"}
     rows = [good, good | {"choices": "abcd"}, good | {"choices": [1, 2, 3, 4]}]
