@@ -68,7 +68,8 @@ class Template:
         self.tokens = Tokens(tokenizer)
         date = datetime.combine(self.config.date, datetime.min.time())
         self._variables: dict[str, Any] = {"strftime_now": date.strftime, **self.config.variables}
-        self._chosen = _chosen(tokenizer, self.config.name)
+        self.chosen = _chosen(tokenizer, self.config.name)
+        """The template's text; None is the tokenizer's default."""
 
     def render(self, messages: Sequence[Message], tools: Tools = (), *, opened: bool) -> str:
         """Messages as text; `opened` adds the opening of the next reply.
@@ -81,7 +82,7 @@ class Template:
                 self.tokenizer.apply_chat_template(
                     [self._plain(each, self.calls_as) for each in messages],
                     tools=[dict(each) for each in tools] or None,
-                    chat_template=self._chosen,
+                    chat_template=self.chosen,
                     add_generation_prompt=opened,
                     tokenize=False,
                     **self._variables,
@@ -162,7 +163,7 @@ class Template:
         try:
             return str(
                 self.tokenizer.apply_chat_template(
-                    plain, chat_template=self._chosen, tokenize=False, **self._variables
+                    plain, chat_template=self.chosen, tokenize=False, **self._variables
                 )
             )
         except Exception:  # a template is a program: it raises what it likes

@@ -56,6 +56,8 @@ class Corpus:
     seed: int
     tokenizer: str = ""
     """Fingerprint of the tokenizer that made its ids."""
+    chat_template: str | None = None
+    """The chat template that made its texts; None is the tokenizer's default."""
 
     def stream(self, eta: float | None = None) -> mixture.Stream:
         """The sample stream; `eta` replaces the corpus's own."""
@@ -132,6 +134,7 @@ def run(config: MixConfig, progress: Progress = silent) -> MixSummary:
         eta=config.eta,
         seed=config.seed,
         tokenizer=fingerprint(template.tokenizer),
+        chat_template=template.chosen,
     )
     summary = replace(
         _summarize(config, corpus, agent | general, parts), adapted=adapted, set_aside=set_aside
@@ -257,6 +260,7 @@ def _read_corpus(directory: Path) -> Corpus:
         eta=document["eta"],
         seed=document["seed"],
         tokenizer=document["tokenizer"],
+        chat_template=document["chat_template"],
     )
 
 
@@ -368,5 +372,6 @@ def _write(directory: Path, corpus: Corpus) -> None:
         "eta": corpus.eta,
         "seed": corpus.seed,
         "tokenizer": corpus.tokenizer,
+        "chat_template": corpus.chat_template,
     }
     manifest.write_json(directory / _MIXTURE, document)
