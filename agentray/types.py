@@ -37,6 +37,8 @@ class Message:
     """Name of the function whose result a `tool` message holds."""
     tool_call_id: str | None = None
     """The call that a `tool` message answers."""
+    cut: bool = False
+    """True when the token limit ended this reply: the policy never said that it was over."""
 
 
 @dataclass(frozen=True, slots=True)

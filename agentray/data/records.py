@@ -217,8 +217,8 @@ def messages(trajectory: Trajectory) -> tuple[Message, ...]:
     """
     conversation = list(trajectory.prompt)
     for index, turn in enumerate(trajectory.turns):
-        ids = turn.reply.token_ids or None
-        conversation.append(Message("assistant", turn.reply.text, loss=True, token_ids=ids))
+        ids, cut = turn.reply.token_ids or None, turn.reply.finish_reason == "length"
+        conversation.append(Message("assistant", turn.reply.text, loss=True, token_ids=ids, cut=cut))
         if index + 1 < len(trajectory.turns):
             conversation.append(Message("user", turn.observation))
     return tuple(conversation)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -44,3 +45,10 @@ def test_loss_is_on_the_replies_and_the_conversation_ends_with_one():
     ]
     assert [each.loss for each in conversation] == [False, False, False, True, False, True]
     assert [each.token_ids for each in conversation[3::2]] == [(1, 2), None]
+
+
+def test_a_reply_that_the_token_limit_ended_is_marked_as_cut():
+    first, second = trajectory().turns
+    cut = replace(first, reply=replace(first.reply, finish_reason="length"))
+    conversation = messages(trajectory(turns=(cut, second)))
+    assert [each.cut for each in conversation] == [False, False, False, True, False, False]
