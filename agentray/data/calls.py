@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agentray.data.files import fault
 from agentray.data.reasons import Reason, Unusable, short
+from agentray.encoding import fault
 
 _Function = Mapping[str, Any]
 

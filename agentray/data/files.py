@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from agentray.data.json_text import MARKS, cut_off, not_json, parse, stops, values
-from agentray.data.reasons import Reason, short
+from agentray.encoding import fault
 from agentray.errors import DataError
 from agentray.types import Rejection
 
-_DEPTH = 100
-"""Deepest nesting of a record; what renders records recurses."""
 _WRAPPERS = frozenset({"data", "dataset", "examples", "items", "records", "rows", "samples", "train"})
 """Fields that hold the records of an object; others do where their items look like conversations."""
 _SAID = frozenset({"messages", "conversations", "conversation", "prompt", "instruction"})
@@ -103,35 +101,9 @@ def checked(place: str, value: Any) -> Any:
     return Rejection(place, *wrong) if wrong else value
 
 
-def fault(value: Any) -> tuple[Reason, str] | None:
-    """What is wrong with the text or nesting of a document: reason and detail."""
-    left = [(value, 0)]
-    while left:
-        each, depth = left.pop()
-        if depth > _DEPTH:
-            return "nested_too_deeply", f"more than {_DEPTH} levels"
-        if isinstance(each, str):
-            if "\0" in each or not _encodable(each):
-                what = "a NUL character" if "\0" in each else "half of a surrogate pair"
-                return "unencodable_text", f"{what} in {short(each)}"
-        elif isinstance(each, dict):
-            left += [(inner, depth + 1) for pair in each.items() for inner in pair]
-        elif isinstance(each, list):
-            left += [(inner, depth + 1) for inner in each]
-    return None
-
-
 def is_message(value: Any) -> bool:
     """Whether something is one message of a conversation."""
     return isinstance(value, dict) and ("role" in value or "from" in value)
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.isascii() or text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _inner(path: Path, value: Any) -> list[Any] | None:

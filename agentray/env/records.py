@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from agentray.encoding import fault
 from agentray.errors import DataError, UsageError
 
 T = TypeVar("T")
@@ -27,8 +28,6 @@ T = TypeVar("T")
 _GZIP = b"\x1f\x8b"
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 """Spaces, and the bytes of a byte order mark."""
-_DEPTH = 100
-"""Deepest nesting of a record; what stores and compares tasks recurses."""
 _MISSING = object()
 _WORDS: Mapping[type, str] = {str: "text", list: "a list", dict: "an object", bool: "true or false"}
 
@@ -143,29 +142,13 @@ def _parsed(text: bytes) -> dict[str, Any]:
 
 
 def _check_text(document: dict[str, Any]) -> None:
-    """Refuse what later stages cannot store; done without recursion, because the depth is the user's.
+    """Refuse what later stages cannot store.
 
     Raises:
         ValueError: It is nested too deeply, or text in it is not Unicode.
     """
-    left: list[tuple[Any, int]] = [(document, 0)]
-    while left:
-        each, depth = left.pop()
-        if depth > _DEPTH:
-            raise ValueError(f"it is nested more than {_DEPTH} levels deep")
-        if isinstance(each, str):
-            if "\0" in each or not _encodable(each):
-                what = "a NUL character" if "\0" in each else "half of a surrogate pair"
-                raise ValueError(f"it holds {what}, which is not Unicode text, in {short(each)}")
-        elif isinstance(each, dict):
-            left += [(inner, depth + 1) for pair in each.items() for inner in pair]
-        elif isinstance(each, list):
-            left += [(inner, depth + 1) for inner in each]
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.isascii() or text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    wrong = fault(document)
+    if wrong is not None:
+        reason, detail = wrong
+        what = "it is nested too deeply" if reason == "nested_too_deeply" else "it is not Unicode text"
+        raise ValueError(f"{what}: {detail}")
