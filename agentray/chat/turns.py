@@ -182,6 +182,8 @@ class _Turns:
             start, stop = len(prompt) if prompted else self._opening(index, text), None
             self._check_said(index, text[start:])
         text, end = self._finished(index, text, stop)
+        if message.cut:  # nothing says that it ended here
+            end = len(text[:end].removesuffix(self.template.end)) if stop is None else stop
         return text, Span(index, start, end, message.loss, None, prompted)
 
     def find(self, index: int, text: str, *, loss: bool | None = None) -> Span | None:

@@ -191,6 +191,13 @@ def test_a_reply_that_was_cut_off_is_not_taught_to_end():
     assert learnt(messages, templated()) == [["c"]]
 
 
+def test_a_reply_that_a_limit_cut_off_is_not_taught_to_end_either():
+    messages = [*PROMPT, Message("assistant", "c", loss=True, cut=True), Message("user", "z")]
+    assert learnt(messages, templated()) == [["c"]]
+    messages += [Message("assistant", "d", loss=True)]
+    assert learnt(messages, templated()) == [["c", "d<|im_end|>"]]
+
+
 def test_ids_that_say_more_than_the_text_are_rejected():
     messages = (*PROMPT, Message("assistant", "c", loss=True, token_ids=(START, *spelled("c", END))))
     outcome = build(Conversation(messages, place="a:1"), templated(), max_length=100)
