@@ -41,17 +41,13 @@ def read_sources(config: MixConfig, set_aside: list[str]) -> tuple[dict[str, Con
     """
     _check_names(config.general)
     agent: dict[str, Contents] = {}
-    for each in config.agent:
-        if each.path.is_dir():
-            _add_run(each, agent, set_aside)
-        else:
-            _add_file(each, agent)
     general: dict[str, Contents] = {}
-    for source in config.general:
-        if source.path.is_dir():
-            _add_run(source, general, set_aside)
-        else:
-            _add_file(source, general)
+    for side, found in ((config.agent, agent), (config.general, general)):
+        for source in side:
+            if source.path.is_dir():
+                _add_run(source, found, set_aside)
+            else:
+                _add_file(source, found)
     _check_sides(agent, config.general)
     return agent, general
 
