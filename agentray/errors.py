@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 CONTEXT_LIMIT = "context limit"
 """First words of the `PolicyError` for a conversation that no longer fits; a rollout ends as truncated."""
+
+_CREDENTIALS = re.compile(r"(\b[a-zA-Z][\w+.-]*://)[^\s/?#'\"]*@")
+"""What stands before the host in a URL: `user:password@`."""
+_SECRET_PARAMETER = re.compile(
+    r"([?&][\w.-]*(?:key|token|secret|sig|passw(?:or)?d|pwd|auth|credential)[\w.-]*=)[^&\s'\"#]+", re.I
+)
+
+
+def without_secrets(text: str) -> str:
+    """A text in which URLs show neither a user's name and password nor the value of a key or token."""
+    if "://" not in text:
+        return text
+    return _SECRET_PARAMETER.sub(r"\1...", _CREDENTIALS.sub(r"\1", text))
 
 
 class AgentrayError(Exception):
@@ -15,6 +29,7 @@ class AgentrayError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, why: str, fix: str) -> None:
+        what, why, fix = without_secrets(what), without_secrets(why), without_secrets(fix)
         super().__init__(what, why, fix)  # positional only, so it survives pickling by Ray
         self.what, self.why, self.fix = what, why, fix
 
@@ -40,6 +55,10 @@ class PolicyError(AgentrayError):
     """The policy cannot answer and never will: wrong endpoint, key, model or context limit."""
 
 
+class PromptError(PolicyError):
+    """The policy refuses this conversation, and would again; it may answer others."""
+
+
 class UnavailableError(AgentrayError):
     """The policy cannot answer now; asking again may help."""
 
@@ -49,6 +68,14 @@ class OverloadedError(UnavailableError):
 
     retry_after_s = 0.0
     """How long it asked to be left alone; set where it said so, and not carried between processes."""
+
+
+class LoadingError(OverloadedError):
+    """The policy is being loaded; it will answer in minutes."""
+
+
+class ReplyError(UnavailableError):
+    """The policy works, but what it sent is no reply of the model: an error, a filter's notice, nothing."""
 
 
 class ResourceError(AgentrayError):

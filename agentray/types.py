@@ -31,8 +31,8 @@ class Message:
     reasoning: str | None = None
     """What the assistant thought before `content`, where a record keeps it apart."""
     tool_calls: tuple[Mapping[str, Any], ...] = ()
-    """What the assistant calls: `{"type": "function", "id": str, "function": {"name": str, "arguments": object}}`,
-    `id` only where the record has one, `arguments` already decoded."""
+    """What the assistant calls: `{"type": "function", "id": str, "function": {"name": str,
+    "arguments": object}}`, `id` only where the record has one, `arguments` already decoded."""
     name: str | None = None
     """Name of the function whose result a `tool` message holds."""
     tool_call_id: str | None = None
@@ -100,6 +100,17 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Who answered, as it says itself; None where it does not."""
+
+    model: str | None
+    address: str | None
+    """Of the endpoint, without user, password and keys."""
+    version: str | None
+    """Of the server, or of what it runs: the header `Server`, `GET /version`, `system_fingerprint`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What a policy answered."""
 
@@ -114,6 +125,10 @@ class Reply:
     prefix_kept: bool | None = None
     """Whether the prompt's ids began with all ids of the turn before, prompt and reply, unchanged; None on a
     first turn, and where the policy has no tokens."""
+    reasoning: str | None = None
+    """What the policy thought before `text`, where it is kept."""
+    source: Source | None = None
+    """Who answered, where the policy is an endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +174,11 @@ class Trajectory:
     def key(self) -> str:
         """Identity of the attempt: environment, task, sample and policy."""
         return f"{self.task.env}:{self.task.id}#{self.sample}@{self.policy}"
+
+    @property
+    def answered_by(self) -> tuple[Source, ...]:
+        """Everyone who answered in it, in order of appearance."""
+        return tuple(dict.fromkeys(each.reply.source for each in self.turns if each.reply.source))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from agentray.errors import DataError
-from agentray.types import Message, Reply, Task, Trajectory, Turn, Usage
+from agentray.types import Message, Reply, Source, Task, Trajectory, Turn, Usage
 
-SCHEMA_VERSION = 2
-"""Version 1 lacked `temperature` and, in turns, `prefix_kept` and `state`."""
+SCHEMA_VERSION = 3
+"""Version 2 lacked, in turns, `reasoning` and who answered (`model`, `address`, `version`); version 1 also
+`temperature` and, in turns, `prefix_kept` and `state`."""
 
 _MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string()), ("loss", pa.bool_())])
 _TURN = pa.struct(
@@ -29,6 +31,10 @@ _TURN = pa.struct(
         ("observation", pa.string()),
         ("reward", pa.float64()),
         ("state", pa.string()),
+        ("reasoning", pa.string()),
+        ("model", pa.string()),
+        ("address", pa.string()),
+        ("version", pa.string()),
     ]
 )
 SCHEMA = pa.schema(
@@ -55,6 +61,7 @@ SCHEMA = pa.schema(
 )
 """`task_data` and `metrics` are JSON text: their keys belong to the environment."""
 
+_NOBODY = Source(None, None, None)
 _LOST: Mapping[str, Any] = {"prompt": [], "turns": [], "reward": None, "status": "failed", "metrics": "{}"}
 """What replaces all that came of an attempt that cannot be stored."""
 
@@ -104,10 +111,10 @@ def from_row(row: Mapping[str, Any]) -> Trajectory:
         DataError: The row was written by a newer schema, or is not a trajectory.
     """
     version = row.get("schema_version")
-    if version not in (1, SCHEMA_VERSION):
+    if version not in range(1, SCHEMA_VERSION + 1):
         raise DataError(
             f"a record has schema version {version!r}",
-            f"this agentray reads versions 1 and {SCHEMA_VERSION}",
+            f"this agentray reads versions 1 to {SCHEMA_VERSION}",
             "read it with the agentray that wrote it",
         )
     try:
@@ -179,6 +186,7 @@ def _misfit(row: Mapping[str, Any]) -> str | None:
 def turn_row(turn: Turn) -> dict[str, Any]:
     """A turn as plain JSON-serialisable data."""
     reply, usage = turn.reply, turn.reply.usage
+    source = reply.source or _NOBODY
     return {
         "text": reply.text,
         "token_ids": None if reply.token_ids is None else list(reply.token_ids),
@@ -192,12 +200,17 @@ def turn_row(turn: Turn) -> dict[str, Any]:
         "observation": turn.observation,
         "reward": turn.reward,
         "state": turn.state,
+        "reasoning": reply.reasoning,
+        "model": source.model,
+        "address": source.address,
+        "version": source.version,
     }
 
 
 def to_turn(row: Mapping[str, Any]) -> Turn:
     """The turn of `turn_row`."""
     counted = row["prompt_tokens"] is not None
+    source = Source(row.get("model"), row.get("address"), row.get("version"))
     reply = Reply(
         text=row["text"],
         token_ids=None if row["token_ids"] is None else tuple(row["token_ids"]),
@@ -206,6 +219,8 @@ def to_turn(row: Mapping[str, Any]) -> Turn:
         finish_reason=row["finish_reason"],
         latency_s=row["latency_s"],
         prefix_kept=row.get("prefix_kept"),
+        reasoning=row.get("reasoning"),
+        source=None if source == _NOBODY else source,
     )
     return Turn(reply, row["action"], row["observation"], row["reward"], row.get("state"))
 
@@ -217,8 +232,9 @@ def messages(trajectory: Trajectory) -> tuple[Message, ...]:
     """
     conversation = list(trajectory.prompt)
     for index, turn in enumerate(trajectory.turns):
-        ids, cut = turn.reply.token_ids or None, turn.reply.finish_reason == "length"
-        conversation.append(Message("assistant", turn.reply.text, loss=True, token_ids=ids, cut=cut))
+        reply = turn.reply
+        said = Message("assistant", reply.text, loss=True, token_ids=reply.token_ids or None)
+        conversation.append(replace(said, reasoning=reply.reasoning, cut=reply.finish_reason == "length"))
         if index + 1 < len(trajectory.turns):
             conversation.append(Message("user", turn.observation))
     return tuple(conversation)

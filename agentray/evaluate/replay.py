@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from agentray.env import Rescores
 from agentray.errors import CONTEXT_LIMIT
+from agentray.policy.thoughts import answer_of
 from agentray.rollout.episode import metrics_of, text_of, turn_of
 from agentray.rollout.hosting import Host, Session
 from agentray.types import Status, Trajectory, Turn
@@ -85,7 +86,7 @@ async def _by_replay(trajectory: Trajectory, session: Session, max_turns: int) -
     first: int | None = None
     end: tuple[Status, str | None] | None = None
     for index, recorded in enumerate(trajectory.turns):
-        observation, reward, terminated, truncated, info = await session.step(recorded.reply.text)
+        observation, reward, terminated, truncated, info = await session.step(answer_of(recorded.reply.text))
         over = terminated or truncated
         turns.append(turn_of(recorded.reply, observation, reward, over, info))
         if first is None and not _same(turns[-1], recorded):

@@ -16,18 +16,31 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from agentray.errors import OverloadedError, PolicyError, UnavailableError
+from agentray.errors import (
+    LoadingError,
+    OverloadedError,
+    PolicyError,
+    ReplyError,
+    UnavailableError,
+)
 from agentray.policy.backoff import pause_s
 from agentray.policy.base import Policy
 from agentray.policy.limiter import Limiter
 from agentray.types import Message, Reply, Sampling
 
 _RETRIES = 6
+_REPLY_RETRIES = 2
+"""How often a conversation is asked again whose reply was none, though the endpoint works."""
+_LOADING_S = 600.0
+"""How long an endpoint that says it is loading is asked again without counting the tries."""
 _BREAK_AFTER = 8
 """Failures in a row after which an endpoint rests, if they are as many as its requests in flight: with many,
 failures arrive in bursts before replies that take their time."""
 _FIRST_REST_S = 2.0
 _LONGEST_REST_S = 30.0
+_LONGEST_TOLD_S = 300.0
+"""Longest rest that an endpoint may ask for with `Retry-After`."""
+_SLACK_S = 0.1
 _CROWDED = 1.25
 """Load of an endpoint, relative to its fair share, from which others are preferred."""
 _log = logging.getLogger(__name__)
@@ -49,6 +62,8 @@ class EndpointStats:
     """Requests that it had no capacity for, or did not answer in time."""
     failures: int
     """Requests that failed otherwise and were worth a retry."""
+    adapted: tuple[str, ...] = ()
+    """What it is asked differently, because it refused the usual way."""
 
 
 class Router:
@@ -107,7 +122,10 @@ class Router:
         tried: list[_Endpoint] = []
         failure: UnavailableError | None = None
         endpoint = self._endpoints[0]
-        for attempt in range(_RETRIES + 1):
+        attempt = not_replies = 0
+        loading_until_s: float | None = None
+        while attempt <= _RETRIES:
+            attempt += 1
             endpoint = self._choose(key, tried)
             if not await endpoint.enter():
                 continue
@@ -115,9 +133,17 @@ class Router:
             tried.append(endpoint)
             try:
                 return await endpoint.ask(messages, sampling, self._timeout_s)
+            except ReplyError as error:
+                failure, not_replies = error, not_replies + 1
+                if not_replies > _REPLY_RETRIES:
+                    raise
+            except LoadingError as error:
+                failure = error
+                loading_until_s = loading_until_s or time.monotonic() + _LOADING_S
+                attempt -= time.monotonic() < loading_until_s
             except UnavailableError as error:
                 failure = error
-            if attempt < _RETRIES:
+            if attempt <= _RETRIES:
                 await _pause(endpoint.name, len(tried), failure)
         why = f"it does not recover: {endpoint.trouble}"
         if failure is not None:
@@ -167,6 +193,7 @@ class _Endpoint:
         self.resting_until_s = 0.0
         self.trouble = ""
         """Why it rested last."""
+        self._told_until_s = 0.0
         self._failed_in_row = 0
         self._broken_at_s: float | None = None
         self._rest_s = _FIRST_REST_S
@@ -215,7 +242,7 @@ class _Endpoint:
             latency_s = time.monotonic() - started
             self._answer()
             return reply
-        except PolicyError:
+        except (PolicyError, ReplyError):
             self._answer()
             raise
         except (UnavailableError, OSError) as error:
@@ -245,6 +272,7 @@ class _Endpoint:
             retries=self.retries,
             overloads=self.overloads,
             failures=self.failures,
+            adapted=getattr(self.policy, "adapted", ()),
         )
 
     @property
@@ -254,7 +282,7 @@ class _Endpoint:
 
     async def _rested(self) -> bool:
         """Wait, but not for ever, until it answers again or its rest is over; whether it may be asked now."""
-        deadline_s = time.monotonic() + _LONGEST_REST_S
+        deadline_s = max(time.monotonic() + _LONGEST_REST_S, self._told_until_s + _SLACK_S)
         while self._resting and time.monotonic() < deadline_s:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(self.resting_until_s, deadline_s) - time.monotonic()):
@@ -283,8 +311,12 @@ class _Endpoint:
         """Count a failure; too many in a row, or one of the request that tries it out, break it off."""
         if isinstance(failure, OverloadedError):
             self.overloads += 1
+            if isinstance(failure, LoadingError):
+                return
             if failure.retry_after_s > 0:
-                self._rest(min(failure.retry_after_s, _LONGEST_REST_S))
+                seconds = min(failure.retry_after_s, _LONGEST_TOLD_S)
+                self._told_until_s = time.monotonic() + seconds
+                self._rest(seconds)
         else:
             self.failures += 1
         self._failed_in_row += 1

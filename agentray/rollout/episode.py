@@ -13,15 +13,16 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from agentray.data.journal import Entry, History, begun, ended, history, turned
 from agentray.env import Environment
-from agentray.errors import CONTEXT_LIMIT, PolicyError
+from agentray.errors import CONTEXT_LIMIT, PolicyError, PromptError, ReplyError
 from agentray.policy.base import Policy
 from agentray.policy.scripted import RandomPolicy
+from agentray.policy.thoughts import answer_of
 from agentray.rollout.hosting import Host, Session
-from agentray.rollout.orders import Order, Outcome
+from agentray.rollout.orders import Fault, Order, Outcome
 from agentray.types import Message, Reply, Sampling, Status, Turn
 
 
@@ -39,7 +40,7 @@ class Recorder(Protocol):
 class _End:
     status: Status
     error: str | None = None
-    fault: Literal["policy", "refused", "environment"] | None = None
+    fault: Fault | None = None
     refusal: tuple[str, str, str] | None = None
 
 
@@ -81,7 +82,7 @@ class Episode:
         self._metrics: dict[str, float] = {}
         self._replayed = 0
         self._mismatch: str | None = None
-        self._fault: Literal["policy", "environment"] = "environment"
+        self._fault: Fault = "environment"
         """Whom the episode waits for, and so who is at fault if it fails."""
 
     async def run(self) -> Outcome:
@@ -93,7 +94,10 @@ class Episode:
         try:
             end = await self._attempted()
         except PolicyError as refusal:
-            end = _End("failed", _line(refusal), "refused", (refusal.what, refusal.why, refusal.fix))
+            fault: Fault = "prompt" if isinstance(refusal, PromptError) else "refused"
+            end = _End("failed", _line(refusal), fault, (refusal.what, refusal.why, refusal.fix))
+        except ReplyError as problem:
+            end = _End("failed", _line(problem), "reply")
         except Exception as problem:
             end = _End("failed", _line(problem), self._fault)
         return self._outcome(end, time.monotonic() - started)
@@ -173,7 +177,7 @@ class Episode:
     ) -> tuple[_End | None, Mapping[str, Any]]:
         """Give a turn's reply to the environment; its end of the episode, if it is one, and its info."""
         reply = turn.reply
-        observation, reward, terminated, truncated, info = await session.step(reply.text)
+        observation, reward, terminated, truncated, info = await session.step(answer_of(reply.text))
         over = terminated or truncated
         self._metrics = metrics_of(info)
         self._turns.append(turn_of(reply, observation, reward, over, info))

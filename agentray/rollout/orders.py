@@ -60,6 +60,11 @@ class Limits:
     """How long a worker waits for more to send along with what happened."""
 
 
+Fault = Literal["policy", "reply", "prompt", "refused", "environment"]
+"""What fails an episode. `policy`: it does not answer now. `reply`: it works, and sent no reply. `prompt`: it
+refuses this conversation. `refused`: it will never answer. `environment`: so would a rebuilt episode."""
+
+
 class Order(NamedTuple):
     """Play this attempt; where journal lines are given, go on from them."""
 
@@ -81,8 +86,8 @@ class Outcome(NamedTuple):
     num_turns: int
     end: Entry
     """The journal's last line of the attempt, if this outcome is the one that counts."""
-    fault: Literal["policy", "refused", "environment"] | None = None
-    """What failed. `refused`: the policy will never answer. `environment`: so would a rebuilt episode."""
+    fault: Fault | None = None
+    """What failed."""
     refusal: tuple[str, str, str] | None = None
     """What, why and fix, where the policy refused."""
     replayed: int = 0
