@@ -80,6 +80,8 @@ def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
     tokenizer = load_tokenizer(config.model)
     check_frozen(model, config.frozen_layers)
     check_corpus(corpus, config.data, model, tokenizer)
+    if corpus.chat_template is not None:
+        tokenizer.chat_template = corpus.chat_template  # the tuned model is served as it was trained
     manifest.make_directory(config.out)
     _check_identity(config.out, identity)
     rehearse(model, tokenizer, config.out)

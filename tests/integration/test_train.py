@@ -12,6 +12,7 @@ from agentray.config import (
     GeneralSource,
     MixConfig,
     OptimizerConfig,
+    TemplateConfig,
     RolloutConfig,
     TrainConfig,
 )
@@ -274,7 +275,18 @@ def test_a_model_that_mixes_neighbours_trains_on_one_sample_a_row(corpus, tiny_m
     )
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    summary = run(corpus, str(tmp_path / "model"), tmp_path / "run", num_steps=2)
+    (tmp_path / "own.jinja").write_text(f"{{#- ours #}}{tokenizer.chat_template}")
+    mixed = MixConfig(
+        agent=[corpus.parent / "filter"],
+        general=[GeneralSource(path=corpus.parent / "chats.jsonl", name="chats")],
+        out=tmp_path / "mix",
+        model=str(tmp_path / "model"),
+        template=TemplateConfig(name=str(tmp_path / "own.jinja")),
+    )
+    mix(mixed)
+    summary = run(tmp_path / "mix", mixed.model, tmp_path / "run", num_steps=2)
+    tuned = AutoTokenizer.from_pretrained(tmp_path / "run" / "model")
+    assert tuned.chat_template == (tmp_path / "own.jinja").read_text()
     assert not summary.parity["packed"] and "packed: losses differ" in summary.parity["reason"]
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "model", attn_implementation="eager")
     losses = []
@@ -282,7 +294,7 @@ def test_a_model_that_mixes_neighbours_trains_on_one_sample_a_row(corpus, tiny_m
         ids = torch.from_numpy(sample.input_ids).long()
         each = torch.nn.functional.cross_entropy(plain(ids[None]).logits[0, :-1], ids[1:], reduction="none")
         losses.append(each[torch.from_numpy(sample.loss_mask[1:])])
-    assert summary.validation_before["chats"] == pytest.approx(float(torch.cat(losses).mean()), rel=1e-5)
+    assert summary.validation_before["chats"] == pytest.approx(float(torch.cat(losses).mean().detach()), rel=1e-5)
 
 
 def test_a_corpus_reads_back_as_it_was_written(corpus):
