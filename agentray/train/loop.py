@@ -178,7 +178,10 @@ class _Training:
         with tempfile.TemporaryDirectory(prefix=".model-", dir=self._config.out) as directory:
             part = Path(directory) / "model"
             write_model(self._engine.model, self._engine.own_weights(), self._base, part)
-            load_tokenizer(self._base).save_pretrained(part)
+            tokenizer = load_tokenizer(self._base)
+            if self._corpus.chat_template is not None:
+                tokenizer.chat_template = self._corpus.chat_template
+            tokenizer.save_pretrained(part)
             with suppress(OSError):  # it is there
                 part.rename(target)
         return target
