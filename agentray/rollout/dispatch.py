@@ -12,13 +12,13 @@ import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from agentray.data.journal import Entry, begun, ended
 from agentray.data.store import RunStore
 from agentray.errors import DataError, PolicyError, ResourceError, UnavailableError
 from agentray.policy.router import EndpointStats
+from agentray.rollout.leases import CONVICT_AFTER, SUSPECT_AFTER, Lease, Rules, Standing, Verdict
 from agentray.rollout.orders import Attempt, Batch, Order, Outcome, Worker, WorkerInfo, WorkerLost
 
 _MOST_LOSSES = 10
@@ -27,32 +27,8 @@ _MOST_RESTARTS = 5
 """Successors of one worker that may die before one of them says anything."""
 _STORE_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Waits between tries to write the journal."""
-_CONTEXT_PROBES = 8
-"""Attempts whose first prompt is too long before a run in which nothing else happened is given up."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How much runs at once, and how often what failed is tried again."""
-
-    in_flight: int
-    max_retries: int
-    resumable: frozenset[str]
-    """Environments whose interrupted attempts are rebuilt instead of made again."""
-
-
-@dataclass
-class Lease:
-    """An attempt that is, or will be, with a worker."""
-
-    attempt: Attempt
-    number: int = 0
-    failures: int = 0
-    losses: int = 0
-    """Workers that died under it since its last recorded turn."""
-    num_turns: int = 0
-    since_s: float = 0.0
-    """Monotonic time at which it was handed out."""
+_MOST_CONVICTED = 4
+"""Attempts that may kill their workers, one after the other, before the run is given up."""
 
 
 class Watcher(Protocol):
@@ -98,7 +74,14 @@ class Dispatcher:
         self._over = asyncio.Event()
         self._exhausted = False
         self._writing = asyncio.Lock()
-        self._replies = self._unbroken_failures = self._too_long = self._serving = 0
+        self._standing = Standing(rules, any(each != "failed" for each in store.finished.values()))
+        self._waiting: list[tuple[Lease, Outcome]] = []
+        """Prompts that were refused before anything was answered."""
+        self._suspects: deque[Lease] = deque()
+        """Attempts under which several workers died; each gets the next one to itself."""
+        self._accused: list[tuple[Lease, str]] = []
+        """Attempts that killed a worker which they had to themselves, and how."""
+        self._serving = self._convicted = self._pending = 0
         self.tail_started_s: float | None = None
         """Monotonic time at which the last attempt was handed out for the first time."""
 
@@ -152,7 +135,7 @@ class Dispatcher:
                     acknowledged, restarts = batch.number, 0
                     self._watch.endpoints(number, batch.endpoints)
             except WorkerLost as lost:
-                restarts += 1
+                restarts += not any(lease.alone for lease in mine.values())
                 await self._lose(number, mine, str(lost))
                 if restarts > _MOST_RESTARTS:
                     raise ResourceError(
@@ -181,7 +164,9 @@ class Dispatcher:
     ) -> Iterator[Order]:
         """Attempts for the free places of a worker; `load` counts what it has by environment."""
         while len(mine) < share and len(self._leases) < self._rules.in_flight:
-            lease = self._next()
+            if any(lease.alone for lease in mine.values()):
+                return
+            lease = self._next(free=not mine)
             if lease is None:
                 return
             env = lease.attempt.env
@@ -193,12 +178,18 @@ class Dispatcher:
             if lease.number == 0:
                 self.tail_started_s = now
             lease.number, lease.since_s = next(self._numbers), now
+            lease.replies_before = self._standing.replies
             key = lease.attempt.key
             self._leases[key] = mine[key] = lease
             recorded = tuple(self._store.open.get(key, ())) if env in self._rules.resumable else ()
             yield Order(lease.attempt, lease.number, recorded)
 
-    def _next(self) -> Lease | None:
+    def _next(self, free: bool) -> Lease | None:
+        """The next attempt; one that may kill its worker only for one that has no other."""
+        if free and self._suspects:
+            lease = self._suspects.popleft()
+            lease.alone = True
+            return lease
         if self._again:
             return self._again.popleft()
         attempt = None if self._exhausted else next(self._attempts, None)
@@ -211,29 +202,37 @@ class Dispatcher:
         return None
 
     def _check_over(self) -> None:
-        if self._exhausted and not self._again and not self._leases:
+        if self._idle and not (self._waiting or self._accused or self._pending):
             self._over.set()
 
     async def _settle(self, batch: Batch, mine: dict[str, Lease], load: Counter[str]) -> None:
         """Write what a batch brought, then count it and decide what comes next."""
         entries = [entry for entry in batch.entries if self._is_current(entry, mine)]
         outcomes = [outcome for outcome in batch.outcomes if self._is_current(outcome, mine)]
+        replies = sum(entry.kind == "turn" for entry in entries)
+        verdicts = [self._standing.verdict(each, mine[each.key]) for each in outcomes]
+        if replies and not self._standing.works:
+            verdicts = ["final" if each == "wait" else each for each in verdicts]
         begun_now = {entry.key for entry in entries}
         lines = list(entries)
-        for outcome in outcomes:
-            lease = mine[outcome.key]
-            if self._is_final(outcome, lease):
-                if outcome.key not in self._store.open and outcome.key not in begun_now:
-                    lines.append(begun(lease.attempt.trajectory("failed"), lease.number))
-                lines.append(outcome.end)
+        for outcome, verdict in zip(outcomes, verdicts, strict=True):
+            if verdict == "final":
+                known = outcome.key in begun_now
+                lines += [outcome.end] if known else self._final(outcome, mine[outcome.key])
         await self._write(lines)
         for entry in entries:
             self._count(entry, mine[entry.key])
-        for outcome in outcomes:
-            lease = mine.pop(outcome.key)
+        ended_now = [(outcome, mine.pop(outcome.key)) for outcome in outcomes]
+        for outcome, lease in ended_now:
             load[lease.attempt.env] -= 1
             del self._leases[outcome.key]
-            self._conclude(outcome, lease)
+        # What stops the run comes last: all that was paid for is on the disk and counted.
+        order = sorted(zip(ended_now, verdicts, strict=True), key=lambda each: each[1] == "stop")
+        for (outcome, lease), verdict in order:
+            self._conclude(outcome, lease, verdict)
+        await self._decide_waiting()
+        if replies or outcomes or self._idle:
+            await self._convict()
         self._check_over()
 
     def _is_current(self, news: Entry | Outcome, mine: Mapping[str, Lease]) -> bool:
@@ -247,53 +246,110 @@ class Dispatcher:
     def _count(self, entry: Entry, lease: Lease) -> None:
         if entry.kind == "turn":
             lease.num_turns += 1
-            lease.losses = 0
-            self._replies += 1
-            self._unbroken_failures = 0
+            lease.losses, lease.alone = 0, False
+            self._standing.replied()
             self._watch.turn(lease, entry)
 
-    def _is_final(self, outcome: Outcome, lease: Lease) -> bool:
-        return outcome.status != "failed" or lease.failures >= self._rules.max_retries
-
-    def _conclude(self, outcome: Outcome, lease: Lease) -> None:
-        """Hand out again what failed; stop a run that cannot succeed."""
-        if self._is_final(outcome, lease):
+    def _conclude(self, outcome: Outcome, lease: Lease, verdict: Verdict) -> None:
+        """Count an outcome, or hand out again what failed."""
+        if verdict == "final":
+            self._convicted = 0
             self._watch.end(lease, outcome)
+        elif verdict == "wait":
+            self._waiting.append((lease, outcome))
         else:
             self._watch.retry(lease, outcome)
             lease.failures += 1
             if outcome.fault == "environment":
                 self._store.forget(outcome.key)
             self._again.append(lease)
-        if self._replies == 0 and outcome.refusal is not None:
-            self._too_long += 1
-            if outcome.fault == "refused" or self._too_long >= _CONTEXT_PROBES:
-                raise PolicyError(*outcome.refusal)
-        if outcome.fault in ("policy", "refused"):
-            self._unbroken_failures += 1
-            if self._unbroken_failures >= max(16, self._rules.in_flight):
-                raise UnavailableError(
-                    f"{self._unbroken_failures} attempts in a row failed",
-                    str(outcome.error),
-                    "correct the policy; the same command then resumes the run",
-                )
+        if verdict == "stop":
+            raise PolicyError(*(outcome.refusal or ("the policy refuses", str(outcome.error), "correct it")))
+        self._standing.check(outcome, len(self._leases))
+
+    async def _decide_waiting(self) -> None:
+        """Refused prompts are refused for good once the policy is known to work for others.
+
+        Raises:
+            PolicyError: It refuses every prompt.
+        """
+        if not self._waiting:
+            return
+        if self._standing.works:
+            waiting, self._waiting = self._waiting, []
+            await self._write_off(waiting)
+        elif self._idle or len(self._waiting) >= self._standing.num_waiting_allowed():
+            refusal = self._waiting[0][1].refusal
+            raise PolicyError(*(refusal or ("the policy refuses every prompt", "unknown", "correct it")))
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing runs and nothing is left to hand out."""
+        return self._exhausted and not self._again and not self._suspects and not self._leases
+
+    def _final(self, outcome: Outcome, lease: Lease) -> list[Entry]:
+        """The journal's lines for an outcome that counts."""
+        if outcome.key in self._store.open:
+            return [outcome.end]
+        return [begun(lease.attempt.trajectory("failed"), lease.number), outcome.end]
 
     async def _lose(self, number: int, mine: Mapping[str, Lease], why: str) -> None:
-        """The worker of these leases died: hand them out again, but not for ever."""
+        """The worker of these leases died: hand them out again, but not for ever.
+
+        One under which several died has the next to itself; if these die too, it is to blame.
+
+        Raises:
+            ResourceError: Every attempt kills its worker.
+        """
         self._watch.lost(number, list(mine.values()), why)
+        before = len(self._accused)
         for key, lease in mine.items():
             lease.losses += 1
-            if lease.losses <= _MOST_LOSSES:
-                del self._leases[key]
+            del self._leases[key]
+            if lease.losses >= (CONVICT_AFTER if lease.alone else _MOST_LOSSES):
+                self._accused.append((lease, why))
+            elif lease.losses >= SUSPECT_AFTER:
+                self._suspects.append(lease)
+            else:
                 self._again.append(lease)
-                continue
-            failed = lease.attempt.trajectory("failed", error=f"{lease.losses} workers died under it: {why}")
-            end = ended(failed, lease.number)
-            await self._write([end] if key in self._store.open else [begun(failed, lease.number), end])
-            del self._leases[key]  # not before: without it the run may be over
-            env, error = lease.attempt.env, failed.error
-            self._watch.end(lease, Outcome(key, lease.number, env, "failed", None, error, 0.0, 0, end))
+        self._convicted += len(self._accused) - before
+        if self._convicted >= _MOST_CONVICTED:
+            envs = " and ".join(sorted({repr(lease.attempt.env) for lease, _ in self._accused}))
+            raise ResourceError(
+                f"{self._convicted} attempts in a row killed their workers, alone in them: {envs}",
+                why,
+                "correct the cause, or let the environment run in processes of its own: "
+                'hosting = Hosting(mode="process"); the same command then resumes the run',
+            )
+        if self._idle:
+            await self._convict()
+            await self._decide_waiting()
         self._check_over()
+
+    async def _convict(self) -> None:
+        """Write off the attempts that killed their workers: others have shown that workers live."""
+        accused, self._accused = self._accused, []
+        outcomes = []
+        for lease, why in accused:
+            key, env = lease.attempt.key, lease.attempt.env
+            error = (
+                f"environment {env!r} crashed {lease.losses} workers, the last alone in them: {why}; "
+                'hosting mode "process" gives each episode a process of its own'
+            )
+            end = ended(lease.attempt.trajectory("failed", error=error), lease.number)
+            outcome = Outcome(key, lease.number, env, "failed", None, error, 0.0, 0, end, fault="environment")
+            outcomes.append((lease, outcome))
+        await self._write_off(outcomes)
+
+    async def _write_off(self, ended_now: Sequence[tuple[Lease, Outcome]]) -> None:
+        """Store and count outcomes that were held back."""
+        self._pending += len(ended_now)  # until then the run is not over
+        try:
+            await self._write([line for lease, outcome in ended_now for line in self._final(outcome, lease)])
+        finally:
+            self._pending -= len(ended_now)
+        for lease, outcome in ended_now:
+            self._watch.end(lease, outcome)
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         """Put entries on the disk, waiting a while for one that is full or gone.

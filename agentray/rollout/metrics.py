@@ -10,7 +10,7 @@ from ray.util import metrics
 
 from agentray.data.journal import Entry
 from agentray.policy.router import EndpointStats
-from agentray.rollout.dispatch import Lease
+from agentray.rollout.leases import Lease
 from agentray.rollout.orders import Outcome
 from agentray.rollout.tally import Tally
 

@@ -27,7 +27,8 @@ from agentray.errors import DataError, UsageError
 from agentray.models import model_version
 from agentray.policy import resolve_policy
 from agentray.rollout.chaos import Chaos
-from agentray.rollout.dispatch import Dispatcher, Rules, Watcher
+from agentray.rollout.dispatch import Dispatcher, Watcher
+from agentray.rollout.leases import Rules
 from agentray.rollout.orders import Limits, Worker
 from agentray.rollout.plan import Plan
 from agentray.rollout.tally import Tally

@@ -13,7 +13,7 @@ from typing import Any
 
 from agentray.data.journal import Entry
 from agentray.policy.router import EndpointStats
-from agentray.rollout.dispatch import Lease
+from agentray.rollout.leases import Lease
 from agentray.rollout.orders import Outcome
 from agentray.types import Progress
 
