@@ -12,8 +12,8 @@ from agentray.config import (
     GeneralSource,
     MixConfig,
     OptimizerConfig,
-    TemplateConfig,
     RolloutConfig,
+    TemplateConfig,
     TrainConfig,
 )
 from agentray.data.filtering import run as filter_run
@@ -294,7 +294,8 @@ def test_a_model_that_mixes_neighbours_trains_on_one_sample_a_row(corpus, tiny_m
         ids = torch.from_numpy(sample.input_ids).long()
         each = torch.nn.functional.cross_entropy(plain(ids[None]).logits[0, :-1], ids[1:], reduction="none")
         losses.append(each[torch.from_numpy(sample.loss_mask[1:])])
-    assert summary.validation_before["chats"] == pytest.approx(float(torch.cat(losses).mean().detach()), rel=1e-5)
+    expected = float(torch.cat(losses).detach().mean())
+    assert summary.validation_before["chats"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_corpus_reads_back_as_it_was_written(corpus):
