@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from agentray.errors import DataError, UsageError
+from agentray.errors import DataError, UsageError, without_secrets
 
 NAME = "manifest.json"
 _PACKAGES = (
@@ -160,10 +160,11 @@ def digest(path: Path) -> str:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    """Write JSON so that a reader sees the old file or the new one, never half of one; URLs lose secrets."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     with partial.open("w", encoding="utf-8") as stream:
-        json.dump(document, stream, indent=1, ensure_ascii=False, default=str)
+        text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
+        stream.write(without_secrets(text))
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(partial, path)

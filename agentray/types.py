@@ -205,6 +205,8 @@ class PolicySpec:
     Ray actor of its own that all workers share (a model engine)."""
     num_gpus: float = 0
     """GPUs that an `actor` reserves."""
+    answers_as: str | None = None
+    """What replies have called their model so far in the run; any other ends it."""
     replicas: tuple[Mapping[str, Any], ...] = ({},)
     """One entry per copy, with the keyword arguments in which it differs: endpoints to share the load."""
 

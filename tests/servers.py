@@ -1,7 +1,10 @@
 """A small endpoint of the tests' own on loopback, and a policy that asks it."""
 
 import asyncio
-from contextlib import asynccontextmanager
+import itertools
+import re
+import threading
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 
@@ -70,3 +73,64 @@ async def served(complete, listed):
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     finally:
         await runner.cleanup()
+
+
+def counted(body):
+    """The right reply of the environment `count`."""
+    numbers = re.findall(r"-?\d+", body["messages"][-1]["content"])
+    return {
+        "choices": [{"message": {"content": f"Action: {int(numbers[-1]) + 1}"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5},
+    }
+
+
+@contextmanager
+def endpoint(answer, *, models=("m",), path="/v1", seen=None):
+    """The base URL of a server in a thread that plays `count`.
+
+    Args:
+        answer: From the request's body, its number from 1 and its headers to a body, or a status and a body.
+        models: What it lists: names, a whole document, or None for no list.
+        path: Of the API.
+        seen: List that takes method, path and headers of every request.
+    """
+    calls = itertools.count(1)
+
+    async def chat(request):
+        made = answer(await request.json(), next(calls))
+        status, body, *headers = made if isinstance(made, tuple) else (200, made)
+        return web.json_response(body, status=status, headers=headers[0] if headers else None)
+
+    async def listing(request):
+        if models is None:
+            return web.Response(status=404, text="404 page not found")
+        return web.json_response(
+            {"data": [{"id": each} for each in models]} if isinstance(models, tuple) else models
+        )
+
+    @web.middleware
+    async def noted(request, handler):
+        if seen is not None:
+            seen.append((request.method, str(request.rel_url), dict(request.headers)))
+        return await handler(request)
+
+    async def start():
+        app = web.Application(middlewares=[noted])
+        app.router.add_post(f"{path}/chat/completions", chat)
+        app.router.add_get(f"{path}/models", listing)
+        runner = web.AppRunner(app, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

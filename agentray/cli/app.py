@@ -76,6 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
 def rollout(
     env: Envs = None,
     policy: Annotated[str | None, typer.Option(help="expert, random, URL, model id or directory.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to ask an endpoint for.")] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
     num_tasks: Annotated[int | None, typer.Option(help="Tasks per environment.")] = None,
     samples: Annotated[int | None, typer.Option(help="Attempts per task.")] = None,
@@ -95,7 +96,7 @@ def rollout(
     from agentray.rollout.chaos import parse
     from agentray.rollout.run import run
 
-    values = {"envs": env, "policy": policy, "split": split, "num_tasks": num_tasks, "samples": samples}
+    values = {"envs": env, "policy": policy, "model": model, "split": split, "num_tasks": num_tasks}
     faults = parse(chaos) if chaos else None
     settings = resolved(
         RolloutConfig,
@@ -104,6 +105,7 @@ def rollout(
         sets,
         dry_run,
         out=out,
+        samples=samples,
         retry_failed=retry_failed,
         chaos=faults,
         **values,
@@ -111,6 +113,7 @@ def rollout(
     with console.progress("rollout") as progress:
         summary = run(settings, progress)
     console.show(summary, as_json=as_json)
+    raise typer.Exit(1 if summary.failed == summary.planned else 0)
 
 
 @app.command("filter")
@@ -231,8 +234,10 @@ def serve(
 @app.command()
 def evaluate(
     env: Envs = None,
-    policy: Annotated[str | None, typer.Option(help="expert or random.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model directory, id or endpoint URL.")] = None,
+    policy: Annotated[str | None, typer.Option(help="expert, random or endpoint URL.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model directory, id or endpoint URL; beside a URL, its model's name.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
     num_tasks: Annotated[int | None, typer.Option(help="Tasks per environment or benchmark.")] = None,
     suite: Annotated[
@@ -246,21 +251,22 @@ def evaluate(
     dry_run: DryRun = False,
 ) -> None:
     """Score a policy on tasks that training never saw, or a model on general benchmarks."""
-    from agentray.cli.suites import evaluate_suite, refuse_mixture
+    from agentray.cli.suites import acting, evaluate_suite, refuse_mixture
     from agentray.evaluate.run import run
 
     refuse_mixture(suite, task, env, split, policy, model)
+    who = acting(policy, model)
     if suite is not None:
         chosen = {
             "suite": suite,
             "tasks": task,
-            "policy": model or policy,
+            **who,
             "num_tasks": num_tasks,
             "out": out,
         }
         settings_of_suite = resolved(SuiteConfig, "evaluate", config, sets, dry_run, **chosen)
         return evaluate_suite(settings_of_suite, as_json=as_json)
-    values = {"envs": env, "policy": model or policy, "split": split, "num_tasks": num_tasks, "out": out}
+    values = {"envs": env, "split": split, "num_tasks": num_tasks, "out": out, **who}
     settings = resolved(EvaluateConfig, "evaluate", config, sets, dry_run, **values)
     with console.progress("evaluate") as progress:
         summary = run(settings, progress)

@@ -16,7 +16,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
-from agentray.errors import AgentrayError
+from agentray.errors import AgentrayError, without_secrets
 from agentray.types import Progress
 
 _PLAIN_EVERY_S = 5.0
@@ -87,14 +87,14 @@ def _fields(fields: Mapping[str, float | int | str]) -> str:
 
 
 def document(summary: Any) -> Any:
-    """A summary as plain JSON data."""
+    """A summary as plain JSON data, in which no URL shows a password."""
     if dataclasses.is_dataclass(summary) and not isinstance(summary, type):
         return {field.name: document(getattr(summary, field.name)) for field in dataclasses.fields(summary)}
     if isinstance(summary, Mapping):
         return {str(key): document(value) for key, value in summary.items()}
     if isinstance(summary, list | tuple):
         return [document(value) for value in summary]
-    return summary
+    return without_secrets(summary) if isinstance(summary, str) else summary
 
 
 def show(summary: Any, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from agentray.cli import console
 from agentray.config import SuiteConfig
 from agentray.errors import UsageError
+from agentray.policy.address import is_endpoint
 
 
 def refuse_mixture(
@@ -23,11 +24,11 @@ def refuse_mixture(
     Raises:
         UsageError: They do not fit together.
     """
-    if policy and model:
+    if policy and model and not is_endpoint(policy):
         raise UsageError(
             "--policy and --model are both given",
             "each says who acts",
-            "give one of them; the model to ask an endpoint for is --set evaluate.model=NAME",
+            "give one of them; beside an endpoint's URL --model is the model to ask it for",
         )
     if suite is None and tasks:
         raise UsageError(
@@ -41,6 +42,13 @@ def refuse_mixture(
             "a suite has its own questions",
             "give one evaluation for the environments and one for the suite",
         )
+
+
+def acting(policy: str | None, model: str | None) -> dict[str, str | None]:
+    """Settings that say who acts: `--model` is the policy, or the model of an endpoint given as one."""
+    if policy is not None and model is not None:
+        return {"policy": policy, "model": model}
+    return {"policy": model or policy}
 
 
 def evaluate_suite(settings: SuiteConfig, *, as_json: bool) -> None:

@@ -73,7 +73,7 @@ class EpisodeSettings(Settings):
     """`expert`, `random`, an `http(s)://…/v1` endpoint, or several with commas between, a model id or
     a model directory."""
     model: str | None = None
-    """Model name to ask an HTTP endpoint for; None takes the first it lists."""
+    """Model name to ask an HTTP endpoint for; None takes the first it lists, and keeps to it."""
     sampling: SamplingConfig = SamplingConfig()
     """How replies are drawn; greedy by default."""
     seed: int = 0
@@ -88,6 +88,11 @@ class EpisodeSettings(Settings):
     """Longest wait for one answer of the policy; asking again starts anew."""
     episode_timeout_s: float = Field(600.0, gt=0)
     """Longest life of an episode: reset, every step and every reply."""
+    reasoning: Literal["drop", "keep", "answer"] = "drop"
+    """Thoughts that an endpoint sends with a reply, beside it or in `<think>` tags, are never its action.
+    `keep` stores them with the turn; `answer` uses them as the reply where it has nothing else."""
+    tool_calls: Literal["fail", "text"] = "fail"
+    """A tool call that an endpoint sends instead of a text fails the attempt, or is used as its JSON text."""
     max_retries: int = Field(2, ge=0)
     """How often an attempt that the machinery (not the policy) failed is made again."""
     engine: EngineConfig = EngineConfig()

@@ -36,7 +36,7 @@ from agentray.types import Trajectory
 SEGMENT_ROWS = 512
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
-_OUTCOME = ["key", "status", "env", "sample", "seed", "reward"]
+_OUTCOME = ["key", "status", "env", "sample", "seed", "reward", "error"]
 _READ_TRIES = 5
 """How often a reader starts over because a live writer replaced a segment meanwhile."""
 
@@ -74,8 +74,8 @@ class RunStore:
         """Files, lines and attempts that could not be read or stored, by name and reason."""
         self.finished: dict[str, str] = {}
         """Status of every attempt that has its outcome, by key."""
-        self.earlier: dict[tuple[str, int, int], tuple[str, float | None]] = {}
-        """Status and reward of what earlier starts finished, by environment, sample and seed."""
+        self.earlier: dict[tuple[str, int, int], tuple[str, float | None, str | None]] = {}
+        """Status, reward and error of what earlier starts finished, by environment, sample and seed."""
         self.open: dict[str, list[bytes]] = {}
         """Journal lines of the attempts that have begun and not ended, by key."""
         self._number = self._rows = 0
@@ -210,7 +210,11 @@ class RunStore:
             if (failed and self._retry_failed) or not gives_way(self.finished.get(row["key"])):
                 continue
             self.finished[row["key"]] = row["status"]
-            self.earlier[row["env"], row["sample"], row["seed"]] = (row["status"], row["reward"])
+            self.earlier[row["env"], row["sample"], row["seed"]] = (
+                row["status"],
+                row["reward"],
+                row["error"] if failed else None,
+            )
 
     def _shard_path(self) -> Path:
         return self.directory / f"shard-{self._number:06d}.parquet"

@@ -15,7 +15,7 @@ from typing import Any
 from agentray.config import EvaluateConfig, RolloutConfig
 from agentray.data.store import read_run
 from agentray.env import build, resolve
-from agentray.errors import DataError
+from agentray.errors import DataError, without_secrets
 from agentray.evaluate.stats import mean_interval
 from agentray.rollout.plan import is_planned
 from agentray.rollout.run import run as rollout
@@ -55,6 +55,12 @@ class EvaluateSummary:
     wall_s: float
     num_turns: int
     completion_tokens: int
+    failed_by_reason: Mapping[str, int]
+    """Why attempts failed, and how many."""
+    answered_by: Sequence[Mapping[str, str | None]]
+    """Model, address and version of everyone who answered."""
+    adapted: Mapping[str, Sequence[str]]
+    """By endpoint, what it is asked differently because it refused the usual way."""
 
 
 def run(config: EvaluateConfig, progress: Progress = silent) -> EvaluateSummary:
@@ -71,13 +77,16 @@ def run(config: EvaluateConfig, progress: Progress = silent) -> EvaluateSummary:
         done = rollout(plan, progress)
         stored = read_run(out).trajectories
     return EvaluateSummary(
-        policy=config.policy,
+        policy=without_secrets(config.policy),
         split=config.split,
         scores=score([each for each in stored if is_planned(plan, each.sample, each.seed)], config.env),
         out=str(config.out) if config.out else None,
         wall_s=done.wall_s,
         num_turns=done.num_turns,
         completion_tokens=done.completion_tokens,
+        failed_by_reason=done.failed_by_reason,
+        answered_by=done.answered_by,
+        adapted=done.adapted,
     )
 
 

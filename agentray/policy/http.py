@@ -210,8 +210,10 @@ class HttpPolicy:
             answer = await self._exchange(session, "GET", url, None, timeout)
             self._names = models.listed(self._parse(answer, any_kind=True))
         except (PolicyError, _GarbageError) as error:
-            final = isinstance(error, PolicyError) and not error.what.endswith("refuses the request")
-            if final or not wanted or "status 3" in error.why:
+            garbage = isinstance(error, _GarbageError)
+            final = not garbage and not error.what.endswith("refuses the request")
+            hopeless = wanted is None and (garbage or not self._address.names_version)
+            if final or hopeless or "status 3" in error.why:
                 raise
             why = error.why
         if wanted is None:

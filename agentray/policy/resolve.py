@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from agentray.config import EngineConfig
 from agentray.models import resolve_model
+from agentray.policy.address import api_key, is_endpoint, looks_like_address, parse_address, shown_address
+from agentray.policy.http import HttpPolicy
 from agentray.types import PolicySpec
 
 _SCRIPTED = {
@@ -20,6 +24,7 @@ def resolve_policy(
     engine: EngineConfig,
     model: str | None = None,
     num_engines: int = 1,
+    how: Mapping[str, Any] | None = None,
 ) -> PolicySpec:
     """Spec of a policy.
 
@@ -28,16 +33,25 @@ def resolve_policy(
         engine: Settings of the engine, when `name` is a model.
         model: Model name to ask an endpoint for.
         num_engines: Engines that share the load, when `name` is a model.
+        how: Further arguments of the policy, when `name` is an endpoint.
 
     Raises:
-        UsageError: `name` is none of these.
+        UsageError: `name` is none of these, or an address that needs correction.
     """
     if name in _SCRIPTED:
         return PolicySpec(name, _SCRIPTED[name], scope="task")
-    if name.startswith(("http://", "https://")):
-        kwargs: dict[str, Any] = {"model": model, "timeout_s": None}  # the router has a timeout
-        replicas = tuple({"base_url": url.strip()} for url in name.split(",") if url.strip())
-        return PolicySpec(model or name, "agentray.policy.http:HttpPolicy", kwargs, replicas=replicas)
+    if is_endpoint(name):
+        urls = addresses(name)
+        kwargs: dict[str, Any] = {
+            "model": model,
+            "timeout_s": None,
+            **(how or {}),
+        }  # the router has a timeout
+        replicas = tuple({"base_url": url} for url in urls)
+        shown = model or shown_address(",".join(urls))
+        return PolicySpec(shown, "agentray.policy.http:HttpPolicy", kwargs, replicas=replicas)
+    if looks_like_address(name):
+        parse_address(name)
     kwargs = {"model": resolve_model(name), "engine": engine.model_dump()}
     return PolicySpec(
         name,
@@ -47,3 +61,35 @@ def resolve_policy(
         num_gpus=engine.num_gpus,
         replicas=({},) * num_engines,
     )
+
+
+def addresses(policy: str) -> list[str]:
+    """The endpoints in a policy's name, checked along with the key.
+
+    Raises:
+        UsageError: One is no address, or the key is none.
+    """
+    api_key()
+    urls = [url.strip() for url in policy.split(",") if url.strip()]
+    for url in urls:
+        parse_address(url)
+    return urls
+
+
+def served_name(url: str, model: str | None = None) -> str:
+    """The model that an endpoint serves: the one asked for, or its first.
+
+    Raises:
+        UsageError: The address or the key is none.
+        PolicyError: It does not answer.
+    """
+
+    async def check() -> str:
+        policy = HttpPolicy(url, model)
+        try:
+            await policy.ready()
+        finally:
+            await policy.close()
+        return policy.model or ""
+
+    return asyncio.run(check())

@@ -26,7 +26,7 @@ from agentray.errors import (
 from agentray.policy.backoff import pause_s
 from agentray.policy.base import Policy
 from agentray.policy.limiter import Limiter
-from agentray.types import Message, Reply, Sampling
+from agentray.types import Message, Reply, Sampling, Source
 
 _RETRIES = 6
 _REPLY_RETRIES = 2
@@ -64,6 +64,8 @@ class EndpointStats:
     """Requests that failed otherwise and were worth a retry."""
     adapted: tuple[str, ...] = ()
     """What it is asked differently, because it refused the usual way."""
+    source: Source | None = None
+    """Who answered last, as it says itself."""
 
 
 class Router:
@@ -75,6 +77,7 @@ class Router:
         request_timeout_s: Longest wait for one answer.
         adaptive: Whether to find out how many requests an endpoint takes; an engine that batches by itself
             gets all `in_flight`.
+        answers_as: Model that replies must name, where they name one; None takes the first that one does.
     """
 
     def __init__(
@@ -84,11 +87,14 @@ class Router:
         in_flight: int,
         request_timeout_s: float,
         adaptive: bool = True,
+        answers_as: str | None = None,
     ) -> None:
         self._endpoints = [
             _Endpoint(name, policy, _limiter(in_flight, adaptive)) for name, policy in endpoints.items()
         ]
         self._timeout_s = request_timeout_s
+        self._model = answers_as
+        self._source: Source | None = None
 
     async def ready(self) -> None:
         """Wait until every endpoint can act or is known not to; one is enough.
@@ -132,7 +138,10 @@ class Router:
             endpoint.retries += bool(tried)
             tried.append(endpoint)
             try:
-                return await endpoint.ask(messages, sampling, self._timeout_s)
+                reply = await endpoint.ask(messages, sampling, self._timeout_s)
+                if reply.source is not self._source:
+                    self._check_source(reply.source)
+                return reply
             except ReplyError as error:
                 failure, not_replies = error, not_replies + 1
                 if not_replies > _REPLY_RETRIES:
@@ -162,6 +171,24 @@ class Router:
     def stats(self) -> tuple[EndpointStats, ...]:
         """How each endpoint is doing."""
         return tuple(each.stats() for each in self._endpoints)
+
+    def _check_source(self, source: Source | None) -> None:
+        """Note who answers.
+
+        Raises:
+            PolicyError: It is another model than before.
+        """
+        self._source = source
+        model = None if source is None else source.model
+        if source is None or model is None:
+            return
+        if self._model is not None and model != self._model:
+            raise PolicyError(
+                f"{source.address} answers as the model {model!r}",
+                f"earlier replies of this run are by {self._model!r}",
+                "serve that model again, or name one with --model NAME and give another --out",
+            )
+        self._model = model
 
     def _choose(self, key: bytes, tried: Sequence[_Endpoint]) -> _Endpoint:
         """Best: not resting, not tried before, not crowded, highest in the order that the prompt decides."""
@@ -194,6 +221,7 @@ class _Endpoint:
         self.trouble = ""
         """Why it rested last."""
         self._told_until_s = 0.0
+        self.source: Source | None = None
         self._failed_in_row = 0
         self._broken_at_s: float | None = None
         self._rest_s = _FIRST_REST_S
@@ -239,6 +267,7 @@ class _Endpoint:
         try:
             async with asyncio.timeout(timeout_s):
                 reply = await self.policy.act(messages, sampling)
+            self.source = reply.source
             latency_s = time.monotonic() - started
             self._answer()
             return reply
@@ -273,6 +302,7 @@ class _Endpoint:
             overloads=self.overloads,
             failures=self.failures,
             adapted=getattr(self.policy, "adapted", ()),
+            source=self.source,
         )
 
     @property

@@ -54,20 +54,20 @@ class Plan:
 
     def skip(
         self,
-        earlier: Mapping[tuple[str, int, int], tuple[str, float | None]],
-        count: Callable[[str, str, float | None], None],
+        earlier: Mapping[tuple[str, int, int], tuple[str, float | None, str | None]],
+        count: Callable[[str, str, float | None, str | None], None],
     ) -> int:
         """Leave out what is stored, and return how many attempts that is.
 
         Args:
-            earlier: Status and reward of stored attempts, by environment, sample and seed.
-            count: Told environment, status and reward of each that belongs to this plan.
+            earlier: Status, reward and error of stored attempts, by environment, sample and seed.
+            count: Told environment, status, reward and error of each that belongs to this plan.
         """
-        for (env, sample, seed), (status, reward) in earlier.items():
+        for (env, sample, seed), (status, reward, error) in earlier.items():
             place = _place(self._config, sample, seed)
             if 0 <= place < self._num_tasks.get(env, 0) and sample < self._config.samples:
                 self._finished.add((env, place, sample))
-                count(env, status, reward)
+                count(env, status, reward, error)
         return len(self._finished)
 
     def missing(self) -> Iterator[Attempt]:

@@ -9,12 +9,10 @@ were interrupted only the turn that was lost is paid for again, where the enviro
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from agentray import manifest
@@ -23,32 +21,18 @@ from agentray.config import RolloutConfig
 from agentray.data.runs import PLAN
 from agentray.data.store import RunStore
 from agentray.env import build, resolve
-from agentray.errors import DataError, UsageError
-from agentray.models import model_version
-from agentray.policy import resolve_policy
+from agentray.errors import UsageError
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.dispatch import Dispatcher, Watcher
 from agentray.rollout.leases import Rules
 from agentray.rollout.orders import Limits, Worker
 from agentray.rollout.plan import Plan
+from agentray.rollout.provenance import answers, before, check_plan, identity, policy_of
 from agentray.rollout.tally import Tally
 from agentray.rollout.worker import LocalWorker
 from agentray.types import EnvSpec, PolicySpec, Progress, Sampling, silent
 
 _LOG = "log.jsonl"
-_HOW_NOT_WHAT = {
-    "out",
-    "num_workers",
-    "num_engines",
-    "in_flight",
-    "max_retries",
-    "retry_failed",
-    "turn_timeout_s",
-    "episode_timeout_s",
-    "engine",
-    "chaos",
-}
-"""Settings that may change between a run and its resumption."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +70,14 @@ class RolloutSummary:
     """Turns whose prompt could not extend the ids of the turn before: the chat template rewrites the past."""
     endpoints: Mapping[str, Mapping[str, int]]
     """Calls, retries, overloads and failures by endpoint."""
+    failed_by_reason: Mapping[str, int]
+    """Why attempts failed, and how many."""
+    answered_by: Sequence[Mapping[str, str | None]]
+    """Model, address and version of everyone who answered, in all starts."""
+    adapted: Mapping[str, Sequence[str]]
+    """By endpoint, what it is asked differently because it refused the usual way."""
+    next_step: str
+    """What to do about failed attempts; empty where there are none."""
     set_aside: list[str] = field(default_factory=list)
     """Shards that could not be read; their attempts were made again."""
 
@@ -101,24 +93,21 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
     """
     started = time.monotonic()
     specs = [resolve(name, config.env.get(name)) for name in config.envs]
-    policy = resolve_policy(
-        config.policy,
-        engine=config.engine,
-        model=config.model,
-        num_engines=config.num_engines,
-    )
+    begun = before(config.out)
+    policy = policy_of(config, begun)
     chaos = Chaos(config.chaos)
     _check_place(config, policy)
     plan = Plan(config, specs, policy.id)
-    identity = _identity(config, policy)
-    _check_plan(config.out, identity)
+    what = identity(config, policy)
+    check_plan(config.out, begun, what)
     with RunStore(config.out, retry_failed=config.retry_failed) as store:
         tally = Tally(plan.size, plan.thresholds, progress, config.out / _LOG)
         resumed = plan.skip(store.earlier, tally.count)
         store.earlier.clear()
         if resumed < plan.size:  # what says that the run is complete is of a smaller plan
             (config.out / manifest.NAME).unlink(missing_ok=True)
-        manifest.write_json(config.out / PLAN, {**identity, "planned": plan.size})
+        known = answers(begun, (), {})
+        manifest.write_json(config.out / PLAN, {**what, "planned": plan.size, **known})
         tail_s = 0.0
         try:
             if resumed < plan.size:
@@ -126,11 +115,13 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
                     tail_s = asyncio.run(_drive(config, specs, policy, chaos, plan, store, tally))
         finally:
             tally.close()
+            if tally.answered_by or tally.adapted:
+                known = answers(begun, tally.answered_by, tally.adapted)
+                manifest.write_json(config.out / PLAN, {**what, "planned": plan.size, **known})
         set_aside = store.set_aside
     wall_s = time.monotonic() - started
-    summary = _summary(
-        config, plan, tally, {"resumed": resumed, "tail_s": tail_s, "wall_s": wall_s}, set_aside
-    )
+    measured = {"resumed": resumed, "tail_s": tail_s, "wall_s": wall_s, **known}
+    summary = _summary(config, plan, tally, measured, set_aside)
     counts = {key: value for key, value in asdict(summary).items() if key != "out"}
     document = manifest.Manifest("rollout", config.model_dump(mode="json"), counts, {}, summary.wall_s)
     manifest.write(config.out, document)
@@ -157,8 +148,16 @@ def _summary(
         replay_mismatches=tally.mismatches,
         broken_prefixes=tally.broken_prefixes,
         endpoints=tally.endpoint_totals(),
+        failed_by_reason=tally.failed_by_reason(),
+        next_step=_next_step(tally.statuses["failed"]),
         set_aside=set_aside,
         **measured,
+    )
+
+
+def _next_step(failed: int) -> str:
+    return (
+        f"{failed} attempts failed: the same command with --retry-failed makes them again" if failed else ""
     )
 
 
@@ -236,29 +235,3 @@ def _check_place(config: RolloutConfig, policy: PolicySpec) -> None:
             "the only process is this one",
             "give --set rollout.num_workers=2",
         )
-
-
-def _identity(config: RolloutConfig, policy: PolicySpec) -> dict[str, Any]:
-    """What decides which attempts a run consists of and how they are made; an endpoint's address does not."""
-    document: dict[str, Any] = json.loads(config.model_dump_json(exclude=_HOW_NOT_WHAT))
-    return {**document, "policy": policy.id, "model_version": model_version(config.policy)}
-
-
-def _check_plan(out: Path, identity: dict[str, Any]) -> None:
-    """Refuse a directory that holds a run of another plan; a longer plan may continue a shorter one."""
-    path = out / PLAN
-    if not path.exists():
-        return
-    try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f"cannot read {str(path)!r}",
-            f"no plan: {error}",
-            "give another --out, or remove the file if the settings are those that the run began with",
-        ) from error
-    growing = {"num_tasks", "samples"}
-    different = [key for key in identity if key not in growing and before.get(key) != identity[key]]
-    if different:
-        changes = ", ".join(f"{key}: {before.get(key)!r} there, {identity[key]!r} here" for key in different)
-        raise UsageError(f"{str(out)!r} holds another run", changes, "give another --out")

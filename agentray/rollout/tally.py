@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +16,22 @@ from agentray.data.journal import Entry
 from agentray.policy.router import EndpointStats
 from agentray.rollout.leases import Lease
 from agentray.rollout.orders import Outcome
-from agentray.types import Progress
+from agentray.types import Progress, Source
 
 _REPORT_EVERY_S = 0.25
 _RATE_OVER_S = 10.0
 _SLOWEST = 5
+
+
+_VARYING = re.compile(r"\b(?=\w*\d)[\w-]{6,}\b|\d+(?:\.\d+)?")
+"""What differs between failures that are the same: ids and numbers."""
+_MOST_REASONS = 20
+
+
+def reason(error: str) -> str:
+    """What failures of one kind have in common."""
+    told = error.partition(": error: ")[2].rpartition(" /   fix:")[0] or error
+    return _VARYING.sub("#", told.replace(" /   why: ", ": "))[:200]
 
 
 class Tally:
@@ -35,6 +47,12 @@ class Tally:
     def __init__(self, planned: int, thresholds: Mapping[str, float], progress: Progress, log: Path) -> None:
         self.planned = planned
         self.statuses: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        """Why attempts failed."""
+        self.answered_by: dict[Source, None] = {}
+        """Everyone who answered, in order of appearance."""
+        self.adapted: dict[str, tuple[str, ...]] = {}
+        """What endpoints are asked differently, by endpoint."""
         self.kept = self.num_turns = self.completion_tokens = self.broken_prefixes = 0
         self.retries = self.lost_workers = self.late_results = self.replayed_turns = self.mismatches = 0
         self.durations: list[float] = []
@@ -49,9 +67,11 @@ class Tally:
         self._gone: list[EndpointStats] = []
         """The last that workers told who died."""
 
-    def count(self, env: str, status: str, reward: float | None) -> None:
+    def count(self, env: str, status: str, reward: float | None, error: str | None = None) -> None:
         """Add an outcome, of this start or an earlier one."""
         self.statuses[status] += 1
+        if status == "failed":
+            self.reasons[reason(error or "unknown")] += 1
         if reward is not None:
             total, number = self._rewards.get(env, (0.0, 0))
             self._rewards[env] = (total + reward, number + 1)
@@ -71,7 +91,7 @@ class Tally:
 
     def end(self, lease: Lease, outcome: Outcome) -> None:
         """An attempt has its outcome."""
-        self.count(outcome.env, outcome.status, outcome.reward)
+        self.count(outcome.env, outcome.status, outcome.reward, outcome.error)
         self.durations.append(outcome.duration_s)
         self._rebuilt(outcome)
         if outcome.status == "failed":
@@ -98,11 +118,23 @@ class Tally:
     def endpoints(self, worker: int, stats: Sequence[EndpointStats]) -> None:
         """How a worker's endpoints are doing."""
         self._endpoints[worker] = stats
+        for each in stats:
+            if each.source is not None and each.source not in self.answered_by:
+                self.answered_by[each.source] = None
+            if each.adapted and self.adapted.get(each.name) != each.adapted:
+                self.adapted[each.name] = each.adapted
+                self.event("adapted", endpoint=each.name, what=list(each.adapted))
         self._report()
 
     def flush(self) -> None:
         """Report the last state."""
         self._report(now=True)
+
+    def failed_by_reason(self) -> dict[str, int]:
+        """Failed attempts by reason, the commonest first; the rare ones of many together."""
+        common = self.reasons.most_common(_MOST_REASONS)
+        rest = self.reasons.total() - sum(number for _, number in common)
+        return dict(common) | ({"other": rest} if rest else {})
 
     def endpoint_totals(self) -> dict[str, dict[str, int]]:
         """Calls, retries, overloads and failures by endpoint, as far as its workers told."""

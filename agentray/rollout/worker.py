@@ -16,6 +16,7 @@ from contextlib import suppress
 from agentray.data.journal import Entry
 from agentray.env.registry import load_attribute
 from agentray.errors import ResourceError
+from agentray.policy.address import shown_address
 from agentray.policy.base import Policy
 from agentray.policy.router import Router
 from agentray.rollout.chaos import Chaos
@@ -68,15 +69,18 @@ class RolloutWorker:
                 in_flight=limits.in_flight,
                 request_timeout_s=limits.turn_timeout_s,
                 adaptive=policy.scope == "worker",
+                answers_as=policy.answers_as,
             )
 
     @staticmethod
     def _build(policy: PolicySpec) -> dict[str, Policy]:
         build = load_attribute(policy.entry_point)
-        return {
-            str(replica.get("base_url", number)): build(**policy.kwargs, **replica)
-            for number, replica in enumerate(policy.replicas)
-        }
+        made: dict[str, Policy] = {}
+        for number, replica in enumerate(policy.replicas):
+            name = shown_address(str(replica["base_url"])) if "base_url" in replica else str(number)
+            name = f"{name} ({number})" if name in made else name
+            made[name] = build(**policy.kwargs, **replica)
+        return made
 
     async def ready(self) -> WorkerInfo:
         """Wait until the policy can act."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +13,8 @@ from agentray.evaluate.suites.benchmark import Benchmark, Question
 from agentray.evaluate.suites.judge import Ask
 from agentray.evaluate.suites.likelihood import Source
 from agentray.models import resolve_model
-from agentray.policy.http import HttpPolicy
-
-
-def is_endpoint(policy: str) -> bool:
-    """Whether a policy's name is the address of one, or of several."""
-    return policy.startswith(("http://", "https://"))
+from agentray.policy.address import is_endpoint
+from agentray.policy.resolve import served_name
 
 
 def of_model(config: SuiteConfig, benchmark: Benchmark, directory: Path) -> RolloutConfig:
@@ -98,24 +93,6 @@ def check_judge(config: JudgeConfig) -> None:
         served_name(config.url or "", config.model)
     except PolicyError as error:
         raise PolicyError(f"the judge: {error.what}", error.why, error.fix) from error
-
-
-def served_name(url: str, model: str | None) -> str:
-    """The model that an endpoint serves: the one asked for, or its first.
-
-    Raises:
-        PolicyError: It does not answer, or does not serve the model.
-    """
-
-    async def check() -> str:
-        policy = HttpPolicy(url, model)
-        try:
-            await policy.ready()
-        finally:
-            await policy.close()
-        return policy.model or ""
-
-    return asyncio.run(check())
 
 
 def _longest_reply(config: SuiteConfig, max_tokens: int) -> int:

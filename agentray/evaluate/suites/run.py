@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from agentray import manifest
 from agentray.cluster import connected
 from agentray.config import SuiteConfig
-from agentray.errors import PolicyError, UsageError, closest
+from agentray.errors import PolicyError, UsageError, closest, without_secrets
 from agentray.evaluate.stats import bootstrap_interval, mean_interval
 from agentray.evaluate.suites.asking import ask
 from agentray.evaluate.suites.benchmark import Answer, Benchmark, QuestionSet
@@ -31,8 +31,9 @@ from agentray.evaluate.suites.likelihood import Likelihoods, lm_eval_missing
 from agentray.evaluate.suites.loss import Loss
 from agentray.evaluate.suites.mmlu import Mmlu
 from agentray.evaluate.suites.mtbench import MtBench
-from agentray.evaluate.suites.respondents import check_judge, is_endpoint, judge, of_model, of_text
+from agentray.evaluate.suites.respondents import check_judge, judge, of_model, of_text
 from agentray.models import model_version, resolve_model
+from agentray.policy.address import is_endpoint
 from agentray.types import Progress, silent
 
 RESULT = "suite.json"
@@ -71,7 +72,7 @@ def run(config: SuiteConfig, progress: Progress = silent) -> SuiteSummary:
         rows = skipped | _rows(config, tasks, progress)
     summary = SuiteSummary(
         suite=config.suite,
-        policy=config.policy,
+        policy=without_secrets(config.policy),
         tasks={name: rows[name] for name in names},
         out=str(config.out) if config.out else None,
         wall_s=time.monotonic() - started,
@@ -221,7 +222,7 @@ def _interval(values: Sequence[float], scale: str) -> list[float]:
 def _claim(task: _Task, config: SuiteConfig) -> None:
     """Refuse a directory that holds answers to other questions, or of another model."""
     # The address of an endpoint may change; the model that it is asked for may not.
-    policy = config.model if is_endpoint(config.policy) and config.model else config.policy
+    policy = config.model if is_endpoint(config.policy) and config.model else without_secrets(config.policy)
     identity = {
         "policy": policy,
         "model_version": model_version(config.policy),

@@ -135,7 +135,7 @@ def test_a_failed_attempt_may_be_made_again_and_the_later_record_counts(tmp_path
     }
     with RunStore(tmp_path) as store:
         assert store.finished[failed.key] == "completed"
-        assert store.earlier["count", 0, 0] == ("completed", 1.0)
+        assert store.earlier["count", 0, 0] == ("completed", 1.0, None)
 
 
 def test_a_line_cut_short_is_not_an_attempt(tmp_path):

@@ -21,10 +21,10 @@ def make(tmp_path, spec=SPEC, **changes):
 
 
 def outcomes(attempts):
-    return {(each.env, each.sample, each.seed): ("completed", 1.0) for each in attempts}
+    return {(each.env, each.sample, each.seed): ("completed", 1.0, None) for each in attempts}
 
 
-def ignore(env, status, reward):
+def ignore(env, status, reward, error):
     pass
 
 
@@ -53,7 +53,7 @@ def test_what_is_stored_is_left_out_however_the_stream_is_found_again(tmp_path, 
     resumed = make(tmp_path, num_tasks=40, samples=2, first_task=3)
     counted = []
     assert resumed.skip(outcomes(stored), lambda *each: counted.append(each)) == len(stored)
-    assert counted == [("count", "completed", 1.0)] * len(stored)
+    assert counted == [("count", "completed", 1.0, None)] * len(stored)
     assert list(resumed.missing()) == kept
 
 
@@ -86,9 +86,9 @@ def test_an_environment_with_fewer_tasks_than_asked_for_makes_those(tmp_path):
 
 def test_a_run_of_a_model_that_was_trained_anew_is_another_run(tmp_path, monkeypatch):
     config = RolloutConfig(envs=["count"], out=tmp_path, num_tasks=2, num_workers=0)
-    monkeypatch.setattr("agentray.rollout.run.model_version", lambda name: "first")
+    monkeypatch.setattr("agentray.rollout.provenance.model_version", lambda name: "first")
     run(config)
-    monkeypatch.setattr("agentray.rollout.run.model_version", lambda name: "second")
+    monkeypatch.setattr("agentray.rollout.provenance.model_version", lambda name: "second")
     with pytest.raises(UsageError, match="holds another run") as caught:
         run(config)
     assert "model_version: 'first' there, 'second' here" in caught.value.why
