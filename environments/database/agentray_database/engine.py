@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 import time
-import unicodedata
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from agentray_database.dialect import mysql_error, translate
+from agentray_database.dialect.aggregates import AGGREGATES, ORDERS, WINDOWED
+from agentray_database.dialect.changes import Change, change, row_id
+from agentray_database.dialect.faults import StatementError, denied, fault, interrupted, too_big
+from agentray_database.dialect.functions import bodies
+from agentray_database.dialect.moments import printed
+from agentray_database.dialect.queries import Queries
+from agentray_database.dialect.show import show
+from agentray_database.dialect.syntax import is_table_list, parse
 
 Row = tuple[Any, ...]
 
@@ -22,7 +28,7 @@ TIME_LIMIT_S = 2.0
 STEP_LIMIT = 400_000
 """Most steps of SQLite's virtual machine for one statement; reading 100 rows takes about 1,000."""
 
-_VALUE_LIMIT_BYTES = 16_384
+_VALUE_LIMIT_BYTES = 65_536
 _PAGE_LIMIT = 2048
 """Of 4 KiB: what a statement may write in all."""
 _STEPS_A_CHECK = 1000
@@ -30,40 +36,43 @@ _FETCH_ROWS = 250
 """More rows than this never fit in an observation."""
 _ALLOWED = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_INSERT,
-     sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE, sqlite3.SQLITE_RECURSIVE}
+     sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE, sqlite3.SQLITE_TRANSACTION}
 )  # fmt: skip
-_DENIED_FUNCTIONS = frozenset({"load_extension", "zeroblob", "randomblob", "fts3_tokenizer"})
+_OURS = re.compile(r"\b([fm]_\w+)\(")
+_AGGREGATED = re.compile(r"\b(a_\w+)\(")
+_BODIES = bodies()
 _LIMITS = {
-    sqlite3.SQLITE_LIMIT_LENGTH: _VALUE_LIMIT_BYTES,
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 4 * STATEMENT_LIMIT,
-    sqlite3.SQLITE_LIMIT_COLUMN: 200,
-    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
+    sqlite3.SQLITE_LIMIT_LENGTH: _VALUE_LIMIT_BYTES * 16,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100 * STATEMENT_LIMIT,
+    sqlite3.SQLITE_LIMIT_COLUMN: 300,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 500,
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 20,
     sqlite3.SQLITE_LIMIT_VDBE_OP: 50_000,
-    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 300,
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
 
 
 class Sandbox:
-    """A table with TEXT columns that compare as in MySQL: ignoring case and accents."""
+    """A table with TEXT columns that answers as MySQL does, or with an error."""
 
     def __init__(self, name: str, headers: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
+        self._name, self._headers = name, list(headers)
         self._table = _quote(name)
         self._database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._database.text_factory = lambda data: data.decode(errors="replace")
-        self._database.create_collation("mysql", _compare)
-        self._database.create_function("concat", -1, _concat, deterministic=True)
-        self._database.create_function("if", 3, _if, deterministic=True)
+        for order in ("text", "binary", "decimal"):
+            self._database.create_collation(f"m_{order}", self._guarded(ORDERS[order]))
         self._database.execute(f"PRAGMA max_page_count = {_PAGE_LIMIT}")
-        columns = ", ".join(f"{_quote(header)} TEXT COLLATE mysql" for header in headers)
+        columns = ", ".join(f"{_quote(header)} TEXT" for header in headers)
         self._database.execute(f"CREATE TABLE {self._table} ({columns})")
         marks = ", ".join("?" * len(headers))
         self._database.executemany(f"INSERT INTO {self._table} VALUES ({marks})", rows)
         for limit, value in _LIMITS.items():
             self._database.setlimit(limit, value)
         self._database.set_authorizer(_authorize)
+        self._known: set[str] = set()
+        self._failure: Exception | None = None
         self._deadline, self._steps = 0.0, 0
         self._database.set_progress_handler(self._spent, _STEPS_A_CHECK)
 
@@ -73,26 +82,37 @@ class Sandbox:
         Returns:
             The rows as Python prints a list of tuples, cut at `OBSERVATION_LIMIT`; or MySQL's error text.
         """
-        if len(statement) > STATEMENT_LIMIT:
-            return "1153 (08S01): Got a packet bigger than 'max_allowed_packet' bytes"
         try:
             text = str(self.query(statement))
-        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError) as error:
-            text = mysql_error(statement, error)
+        except StatementError as error:
+            text = str(error)
         return text if len(text) <= OBSERVATION_LIMIT else text[:OBSERVATION_LIMIT] + "[TRUNCATED]"
 
     def query(self, statement: str) -> list[Row]:
-        """The first rows of a statement's result.
+        """The first rows of a statement's result, as MySQL's client for Python gives them.
 
         Raises:
-            sqlite3.Error: The statement is wrong, forbidden or too much work.
+            StatementError: The statement is wrong, forbidden, too much work, or nothing that is known to give
+                MySQL's answer; a `sqlite3.Error`.
         """
-        self._deadline, self._steps = time.monotonic() + TIME_LIMIT_S, 0
-        cursor = self._database.execute(translate(statement))
+        self._deadline, self._steps, self._failure = time.monotonic() + TIME_LIMIT_S, 0, None
         try:
-            return cursor.fetchmany(_FETCH_ROWS)
-        finally:
-            cursor.close()
+            if len(statement) > STATEMENT_LIMIT:
+                raise too_big()
+            return self._run(statement)
+        except StatementError:
+            raise
+        except RecursionError as error:
+            raise fault(1436, "HY000", "Thread stack overrun") from error
+        except (
+            sqlite3.Error,
+            sqlite3.Warning,
+            ValueError,
+            OverflowError,
+            ArithmeticError,
+            MemoryError,
+        ) as error:
+            raise self._mysql(error) from error
 
     def table_hash(self) -> str:
         """AgentBench's hash of the table's content, whatever the order of its rows.
@@ -109,6 +129,123 @@ class Sandbox:
     def close(self) -> None:
         """Free the database."""
         self._database.close()
+
+    def _run(self, statement: str) -> list[Row]:
+        statement.encode()
+        shown = show(statement, self._name, self._headers)
+        if shown is not None:
+            return shown
+        tree = parse(statement)
+        if not is_table_list(tree):
+            self._change(change(tree, self._name, self._headers))
+            return []
+        query = Queries(self._name, self._headers).compile(tree)
+        kinds = [(column.kind, column.scale) for _, column in query.columns]
+        return [
+            tuple(printed(kind, value, scale) for value, (kind, scale) in zip(row, kinds, strict=True))
+            for row in self._read(query.sql, _FETCH_ROWS)
+        ]
+
+    def _read(self, sql: str, most: int | None = None) -> list[Row]:
+        """Rows of a compiled query, at most as much of them as a statement may write."""
+        self._register(sql)
+        cursor = self._database.execute(sql)
+        rows: list[Row] = []
+        size = 0
+        try:
+            for row in cursor:
+                rows.append(row)
+                size += 40 + sum(len(value) for value in row if isinstance(value, str))
+                if size > _PAGE_LIMIT * 4096:
+                    raise fault(1114, "HY000", "The table is full")
+                if most is not None and len(rows) >= most:
+                    break
+            return rows
+        finally:
+            cursor.close()
+
+    def _change(self, made: Change) -> None:
+        """Write what a statement's queries give; all of it or nothing."""
+        rows = [row for sql in made.queries for row in self._read(sql)]
+        names = [_quote(self._headers[index]) for index in made.columns]
+        if made.kind == "insert":
+            marks = ", ".join("?" * len(names))
+            sql, values = f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({marks})", rows
+        elif made.kind == "update":
+            sets = ", ".join(f"{name} = ?" for name in names)
+            sql, values = (
+                f"UPDATE {self._table} SET {sets} WHERE {row_id(self._headers)} = ?",
+                [(*row[1:], row[0]) for row in rows],
+            )
+        else:
+            sql, values = f"DELETE FROM {self._table} WHERE {row_id(self._headers)} = ?", rows
+        if not names and made.kind == "insert":
+            sql = f"INSERT INTO {self._table} DEFAULT VALUES"
+        self._database.execute("BEGIN")
+        try:
+            self._database.executemany(sql, values)
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.set_progress_handler(None, 0)
+                self._database.execute("ROLLBACK")
+                self._database.set_progress_handler(self._spent, _STEPS_A_CHECK)
+            raise
+
+    def _register(self, sql: str) -> None:
+        """Give SQLite the functions that a compiled statement calls."""
+        for name in set(_OURS.findall(sql)) - self._known:
+            if name in _BODIES:
+                deterministic = name != "m_now"
+                self._database.create_function(
+                    name, -1, self._guarded(_BODIES[name]), deterministic=deterministic
+                )
+                self._known.add(name)
+        for name in set(_AGGREGATED.findall(sql)) - self._known:
+            if name in AGGREGATES:
+                self._register_aggregate(name)
+                self._known.add(name)
+
+    def _register_aggregate(self, name: str) -> None:
+        guarded, base = self._guarded, AGGREGATES[name]
+
+        class Guarded(base):  # type: ignore[misc,valid-type]
+            step = guarded(base.step)
+            finalize = guarded(base.finalize)
+
+        if name in WINDOWED:
+            self._database.create_window_function(name, base.width, Guarded)
+        else:
+            self._database.create_aggregate(name, base.width, Guarded)
+
+    def _guarded(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        """The body within the time limit, its exception kept: SQLite only says that there was one."""
+
+        def call(*values: Any) -> Any:
+            try:
+                if time.monotonic() > self._deadline > 0:
+                    raise interrupted()
+                return body(*values)
+            except Exception as error:
+                self._failure = self._failure or error
+                raise
+
+        return call
+
+    def _mysql(self, error: Exception) -> StatementError:
+        """The error that MySQL would show for what SQLite reports."""
+        if isinstance(self._failure, StatementError):
+            return self._failure
+        message = str(error)
+        if "interrupted" in message:
+            return interrupted()
+        if "not authorized" in message or "prohibited" in message:
+            return denied("SELECT")
+        if "disk is full" in message:
+            return fault(1114, "HY000", "The table is full")
+        if re.search(r"too (?:big|long|many|large)|limit", message):
+            return too_big()
+        return fault(1105, "HY000", message)
 
     def _spent(self) -> bool:
         """Whether SQLite must stop: called every `_STEPS_A_CHECK` steps."""
@@ -131,7 +268,7 @@ def _md5(text: str) -> str:
 
 
 def _quote(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _authorize(
@@ -139,24 +276,4 @@ def _authorize(
 ) -> int:
     if action not in _ALLOWED or (first or "").lower().startswith("sqlite_"):
         return sqlite3.SQLITE_DENY
-    denied = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DENIED_FUNCTIONS
-    return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK
-
-
-@lru_cache(maxsize=4096)
-def _folded(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
-
-
-def _compare(left: str, right: str) -> int:
-    first, second = _folded(left), _folded(right)
-    return (first > second) - (first < second)
-
-
-def _concat(*parts: Any) -> str | None:
-    return None if None in parts else "".join(map(str, parts))
-
-
-def _if(condition: Any, yes: Any, no: Any) -> Any:
-    return yes if condition else no
+    return sqlite3.SQLITE_OK

@@ -126,6 +126,10 @@ def _is_tied(sandbox: Sandbox, sql: str) -> bool:
 
 
 def answer_of(rows: list[Row]) -> list[str]:
-    """A result as an answer: its first column, without repeats; `none` when there is nothing."""
-    found = [str(row[0]) for row in rows if row and row[0] is not None]
-    return list(dict.fromkeys(found)) or ["none"]
+    """A result as an answer: its first column, without repeats; `none` when there is nothing.
+
+    A whole double is written without its point: MySQL prints 31.0 where a reader says 31.
+    """
+    found = [row[0] for row in rows if row and row[0] is not None]
+    texts = [str(int(each)) if isinstance(each, float) and each.is_integer() else str(each) for each in found]
+    return list(dict.fromkeys(texts)) or ["none"]

@@ -1,6 +1,5 @@
 import pytest
 
-from agentray_database.dialect import translate
 from agentray_database.engine import Sandbox, table_hash
 
 ROWS = [["1", "Åse", "9"], ["2", "O'Neil", "12,000"], ["3", "bob", ""]]
@@ -53,13 +52,8 @@ def test_assignments_are_not_taken_for_comparisons(sandbox):
 
 def test_mysql_strings_division_and_functions_work(sandbox):
     assert sandbox.execute("SELECT \"a\", 'it\\'s', 7 / 2, CONCAT(1, 2), IF(1, 2, 3)") == (
-        "[('a', \"it's\", 3.5, '12', 2)]"
+        "[('a', \"it's\", Decimal('3.5000'), '12', 2)]"
     )
-
-
-def test_translation_keeps_what_it_does_not_know():
-    assert translate("SHOW TABLES") == "SHOW TABLES"
-    assert translate("") == ""
 
 
 @pytest.mark.parametrize(
@@ -71,7 +65,7 @@ def test_translation_keeps_what_it_does_not_know():
         ("SELECT Name FORM `my table`", "1064 (42000): You have an error in your SQL syntax"),
         ("SELECT Name FROM", "1064 (42000)"),
         ("SELECT 1; SELECT 2", "1064 (42000)"),
-        ("SELECT YEAR(Name) FROM `my table`", "1305 (42000): FUNCTION YEAR does not exist"),
+        ("SELECT YEARS(Name) FROM `my table`", "1305 (42000): FUNCTION YEARS does not exist"),
         ("INSERT INTO `my table` VALUES (1)", "1136 (21S01)"),
         ("SELECT Name FROM `my table` WHERE COUNT(*) > 1", "1111 (HY000)"),
         ("SELECT '\ud800'", "1105 (HY000)"),

@@ -65,7 +65,7 @@ def test_a_table_filled_to_its_limit_is_a_lost_task_and_no_failure(environment, 
     task = next(each for each in tasks["test"] if each.data["kind"] == "insert")
     name, ones = task.data["table"], ", ".join("1" for _ in task.data["headers"])
     ten = "(SELECT 1 UNION ALL " + " UNION ALL ".join(["SELECT 1"] * 9) + ")"
-    fill = f"INSERT INTO `{name}` SELECT {ones} FROM {ten}, {ten}, {ten}, {ten}"
+    fill = f"INSERT INTO `{name}` SELECT {ones} FROM {ten} a, {ten} b, {ten} c, {ten} d"
     said = iter([replies.operate("More.", fill)] * 12 + [replies.answer("Done.", ["done"])])
     reward, messages, _ = play(environment, task, lambda messages, info: next(said))
     assert reward == 0.0 and messages[4].content == "[]"
