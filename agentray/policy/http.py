@@ -7,6 +7,7 @@ them), `request` (parameters), `answers` (replies), `refusals` (failures). docs/
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import time
 from collections.abc import Sequence
@@ -242,11 +243,11 @@ class HttpPolicy:
         return " ".join(told)[:100] or None
 
     def _answered(self, document: dict[str, Any]) -> Source:
-        """Who answered; one object for as long as it is the same."""
+        """Who answered; one object for as long as it is the same. Without a name it is who was asked."""
         model, fingerprint = document.get("model"), document.get("system_fingerprint")
         source = self._source
-        if source is None or source.model != model or fingerprint != self._fingerprint:
-            name = model if isinstance(model, str) and model else None
+        name = model if type(model) is str and model else self._request.model
+        if source is None or source.model != name or fingerprint != self._fingerprint:
             told = (self._version, fingerprint if isinstance(fingerprint, str) and fingerprint else None)
             version = " ".join(each for each in told if each) or None
             source = self._source = Source(name, self._how.shown, version)
@@ -364,5 +365,6 @@ def _through(proxy: str | None) -> dict[str, Any]:
     url = URL(proxy)
     if url.user is None:
         return {"proxy": url}
-    authentication = aiohttp.BasicAuth(url.user, url.password or "")
-    return {"proxy": url.with_user(None), "proxy_auth": authentication}
+    token = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+    # aiohttp makes `Proxy-Authorization` of it, for CONNECT and for plain requests alike.
+    return {"proxy": url.with_user(None), "proxy_headers": {"Authorization": f"Basic {token}"}}

@@ -23,15 +23,16 @@ _RATE_OVER_S = 10.0
 _SLOWEST = 5
 
 
-_VARYING = re.compile(r"\b(?=\w*\d)[\w-]{6,}\b|\d+(?:\.\d+)?")
-"""What differs between failures that are the same: ids and numbers."""
+_VARYING = re.compile(r"\S*://\S*|\b(?=[\w-]*\d)[\w-]{8,}\b|\d{4,}")
+"""What differs between failures that are the same: ids and long numbers; and addresses, which stay."""
 _MOST_REASONS = 20
 
 
 def reason(error: str) -> str:
     """What failures of one kind have in common."""
     told = error.partition(": error: ")[2].rpartition(" /   fix:")[0] or error
-    return _VARYING.sub("#", told.replace(" /   why: ", ": "))[:200]
+    told = told.replace(" /   why: ", ": ")
+    return _VARYING.sub(lambda match: match[0] if "://" in match[0] else "#", told)[:200]
 
 
 class Tally:
