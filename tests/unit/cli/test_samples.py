@@ -14,11 +14,9 @@ def mixed(tmp_path, capsys, *options):
     talk = [{"role": "user", "content": "[red]Colour?[/red]"}, {"role": "assistant", "content": "Blue <b>."}]
     (tmp_path / "talk.jsonl").write_text("\n".join([json.dumps({"messages": talk})] * 3))
     place = {each: str(tmp_path / each) for each in ("talk.jsonl", "model", "mix")}
+    sides = ["--general", f"web={place['talk.jsonl']}", "--eta", "0"]
     try:
-        main(
-            ["mix", "--general", f"web={place['talk.jsonl']}", "--model", place["model"], "--eta", "0"]
-            + ["--out", place["mix"], *options]
-        )
+        main(["mix", *sides, "--model", place["model"], "--out", place["mix"], *options])
     except SystemExit as done:
         assert not done.code
     return capsys.readouterr()
