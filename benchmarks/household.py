@@ -3,8 +3,8 @@
     python benchmarks/household.py --out household.json
 
 The points differ in the number of household trajectories alone: 120 database trajectories, the general
-answers (made once), η, rates and 30 steps stay, the rest is as in the quickstart. Every model is scored on
-the same unseen tasks with equal seeds. About 15 minutes on two cores.
+answers (made once), η, rates and 30 steps of 16 samples stay, the rest is as in the quickstart. Every model
+is scored on the same unseen tasks with equal seeds. About 15 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -85,7 +85,13 @@ def main() -> None:
     parser.add_argument("--num-steps", type=int, default=30)
     parser.add_argument("--num-test", type=int, default=100)
     given = parser.parse_args()
-    config = QuickstartConfig(out=given.runs, num_database=given.num_database, num_steps=given.num_steps)
+    config = QuickstartConfig(
+        out=given.runs,
+        num_database=given.num_database,
+        num_steps=given.num_steps,
+        batch_size=16,
+        frozen_layers=4,
+    )
     with connected():
         rollout(general_answers(config))
         points = [point(config, size, given.num_test) for size in given.sizes]

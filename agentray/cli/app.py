@@ -276,15 +276,18 @@ def evaluate(
 @app.command()
 def quickstart(
     out: Out = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Cut steps, tests and answers to fit this time.")
+    ] = None,
     config: ConfigFile = None,
     sets: Sets = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """The whole loop once, on this machine: collect, filter, mix, train, serve, evaluate, report."""
+    """The whole loop once, on this machine: collect, filter, mix, train, evaluate, report; then serve it."""
     from agentray.cli.quickstart import QuickstartConfig, conclude, run
 
-    settings = resolved(QuickstartConfig, "quickstart", config, sets, dry_run, out=out)
+    settings = resolved(QuickstartConfig, "quickstart", config, sets, dry_run, out=out, minutes=minutes)
     report = run(settings)
     if as_json:
         console.show(report, as_json=True)

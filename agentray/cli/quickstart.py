@@ -8,15 +8,15 @@ Every stage is the one its own command runs, so an interrupted quickstart goes o
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
-import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -24,7 +24,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import Field
 
 from agentray import manifest
-from agentray.cli import console
+from agentray.cli import console, pace
 from agentray.cluster import connected
 from agentray.config import (
     EngineConfig,
@@ -37,53 +37,57 @@ from agentray.config import (
     ReportConfig,
     RolloutConfig,
     SamplingConfig,
-    ServeConfig,
     Settings,
     TrainConfig,
 )
 from agentray.env import build, resolve
-from agentray.types import Progress
+from agentray.types import Progress, silent
 
 _T = TypeVar("_T")
-_SERVED_NAME = "agentlm"
-_ENGINE = EngineConfig(max_model_len=2048, kv_cache_gib=2)
-"""Its cache holds all conversations of the test at once; with less, prompts are computed again and again."""
+_ENGINE = EngineConfig(max_model_len=2048, kv_cache_gib=2, max_num_seqs=128)
+"""Its cache holds all conversations of the tests at once; with less, prompts are computed again and again."""
 _TEMPERATURE = 0.5
 """Of the base model's answers to general prompts; it is distilled at the same temperature."""
+_SAMPLING = SamplingConfig(max_tokens=100)
+"""Of the tests. No reply that won had more than 92 tokens; the base model's nonsense has no end."""
+_HOUSEHOLD_TURNS = 20
+"""Replies in a household test, of both models: the expert takes at most 19, and no test was won with more."""
 
 
 class QuickstartConfig(Settings):
-    """Sizes of the quickstart, chosen for two cores and ten minutes."""
+    """Sizes of the quickstart, chosen for two cores and six minutes."""
 
     out: Path = Path("runs/quickstart")
     """Where everything goes: a directory per stage, `report.json`, `report.html` and `model/`."""
     model: str = "smollm2-135m"
     """Base model."""
-    num_database: int = Field(400, ge=1)
+    num_database: int = Field(350, ge=1)
     """Expert database trajectories to collect."""
     database_requests: Literal["plain", "free"] = "plain"
     """Wording of the database requests, in training and in the test alike; see the environment's README."""
-    num_alfworld: int = Field(100, ge=0)
+    num_alfworld: int = Field(70, ge=0)
     """Expert household trajectories to collect; 0 leaves the household out."""
-    num_general: int = Field(180, ge=20)
+    num_general: int = Field(120, ge=20)
     """Answers of the base model to general prompts."""
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     """Share of these answers kept out of training, to measure what was forgotten."""
     eta: float = Field(0.8, ge=0, le=1)
     """Share of agent samples in training."""
-    num_steps: int = Field(43, ge=1)
+    num_steps: int = Field(44, ge=1)
     """Optimizer steps."""
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(12, ge=1)
     """Samples a step."""
     learning_rate: float = Field(3.1e-4, gt=0)
     """Peak learning rate."""
-    frozen_layers: int = Field(4, ge=0)
+    frozen_layers: int = Field(10, ge=0)
     """Lowest layers that keep their weights."""
     num_test: int = Field(40, ge=1)
     """Unseen tasks per environment to score on, before and after."""
     benchmark: Path | None = None
     """AgentBench's database records, `data/dbbench/dev.jsonl` of its repository: scored too, never trained
     on. None leaves that figure out."""
+    minutes: float | None = Field(None, gt=0)
+    """Time it may take: steps, tests and answers are cut to fit it. None keeps them."""
 
 
 def run(config: QuickstartConfig) -> dict[str, Any]:
@@ -93,6 +97,8 @@ def run(config: QuickstartConfig) -> dict[str, Any]:
         UsageError: A setting is wrong, or `benchmark` is no file of such records.
         AgentrayError: As the stages do.
     """
+    # Where other work shares the cores, threads that spin at a barrier wait for one that does not run.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     return _Quickstart(config).run()
 
 
@@ -103,7 +109,7 @@ def general_answers(config: QuickstartConfig) -> RolloutConfig:
         out=config.out / "general",
         policy=config.model,
         num_tasks=config.num_general,
-        sampling=SamplingConfig(temperature=_TEMPERATURE, max_tokens=80),
+        sampling=SamplingConfig(temperature=_TEMPERATURE, max_tokens=64),
         engine=_ENGINE,
     )
 
@@ -117,7 +123,7 @@ def training(config: QuickstartConfig, data: Path, out: Path) -> TrainConfig:
         num_steps=config.num_steps,
         batch_size=config.batch_size,
         frozen_layers=config.frozen_layers,
-        row_tokens=4096,
+        row_tokens=2048,
         distillation=1.0,
         distillation_temperature=_TEMPERATURE,
         optimizer=OptimizerConfig(learning_rate=config.learning_rate, warmup_ratio=0.06),
@@ -128,70 +134,101 @@ class _Meanwhile(Generic[_T]):
     """Work in a thread of its own, which does not outlive the program: stages can be resumed."""
 
     def __init__(self, work: Callable[[], _T]) -> None:
+        self._work, self._begun = work, False
         self._future: Future[_T] = Future()
-        threading.Thread(target=self._run, args=(work,), daemon=True).start()
 
-    def _run(self, work: Callable[[], _T]) -> None:
-        try:
-            self._future.set_result(work())
-        except BaseException as problem:
-            self._future.set_exception(problem)
+    def start(self) -> None:
+        """Begin, unless it has begun."""
+        if not self._begun:
+            self._begun = True
+            threading.Thread(target=self._run, daemon=True).start()
+
+    def after(self, progress: Progress) -> Progress:
+        """`progress`, whose first report begins this: the run that reports has its engine, to be shared."""
+
+        def report(done: int, total: int, **fields: Any) -> None:
+            self.start()
+            progress(done, total, **fields)
+
+        return report
 
     def result(self) -> _T:
         """What came of it; waits, and raises what it raised."""
+        self.start()
         return self._future.result()
+
+    def _run(self) -> None:
+        try:
+            self._future.set_result(self._work())
+        except BaseException as problem:
+            self._future.set_exception(problem)
 
 
 class _Quickstart:
     """The stages in order, each timed."""
 
     def __init__(self, config: QuickstartConfig) -> None:
-        self._config, self._out = config, config.out
+        self._out = config.out
         self._stages: list[dict[str, Any]] = []
-        self._engine = _ENGINE
         # The household's long episodes come first, so that the short ones fill the engine while they end.
         sizes = {"alfworld": config.num_alfworld, "database": config.num_database}
         self._sizes = {env: size for env, size in sizes.items() if size}
-        self._settings: EnvSettings = {"database": {"requests": config.database_requests}}
+        self._settings: EnvSettings = {
+            "database": {"requests": config.database_requests},
+            "alfworld": {"max_turns": _HOUSEHOLD_TURNS},
+        }
+        self._settings = {env: self._settings[env] for env in self._sizes}
         if config.benchmark is None:
             how = "--set quickstart.benchmark=FILE"
             print(f"AgentBench's records are not given ({how}): their figure is left out", file=sys.stderr)
         else:
             build(resolve("database", {"data": str(config.benchmark)}))
+        self._config, self._fit = pace.plan(config)
+        self._pace = pace.Pace(self._fit["stages_s"])
 
     def run(self) -> dict[str, Any]:
         """All stages."""
         started = time.monotonic()
         manifest.make_directory(self._out)
-        with _peak_memory() as peak, connected():
-            self._stage("weights", self._weights)
-            self._stage("rollout", self._rollout)
-            self._base_model()
-            self._stage("filter", self._filter)
-            self._stage("mix", self._mix)
-            self._stage("train", self._train)
-            self._tuned_model()
+        manifest.write_json(self._out / pace.PLAN, self._fit)
+        print(pace.announcement(self._fit), file=sys.stderr, flush=True)
+        weights = _Meanwhile(self._fetch)
+        with pace.peak_memory() as peak:
+            weights.start()
+            with connected():
+                self._stage("rollout", self._rollout)
+                self._stage("weights", lambda progress: weights.result())
+                self._base_model()
+                self._stage("filter", self._filter)
+                self._stage("mix", self._mix)
+                self._stage("train", self._train)
+                self._tuned_model()
         more = {
             "peak_memory_bytes": peak(),
             "wall_s": round(time.monotonic() - started, 1),
             "env": self._settings,
+            "pace": self._fit,
             "serve_command": f"{_typed()} serve --model {shlex.quote(str(self._out / 'model'))} --port 8000",
         }
         return self._report(more)
 
     def _stage(self, name: str, work: Callable[[Progress], Mapping[str, Any]]) -> None:
+        """Do a stage's work and say what came of it: a bar on a terminal meanwhile, one line at the end."""
         started = time.monotonic()
-        with console.progress(f"{name:<16}") as progress:
-            counts = work(progress)
-        self._stages.append(
-            {"name": name, "wall_s": round(time.monotonic() - started, 1), "counts": dict(counts)}
-        )
+        if sys.stderr.isatty():
+            with console.progress(f"{name:<16}") as progress:
+                counts = work(progress)
+        else:
+            with redirect_stdout(sys.stderr):
+                counts = work(silent)
+        wall_s = time.monotonic() - started
+        self._stages.append({"name": name, "wall_s": round(wall_s, 1), "counts": dict(counts)})
+        print(self._pace.end(name, pace.shown(counts), wall_s), file=sys.stderr, flush=True)
 
-    def _weights(self, progress: Progress) -> Mapping[str, Any]:
+    def _fetch(self) -> Mapping[str, Any]:
         from agentray.models import resolve_model
 
-        directory = resolve_model(self._config.model)
-        progress(1, 1)
+        directory = resolve_model(self._config.model, lambda line: None)
         return {"model": self._config.model, "path": directory}
 
     def _rollout(self, progress: Progress) -> Mapping[str, Any]:
@@ -200,17 +237,21 @@ class _Quickstart:
         counts = {}
         for env, num_tasks in self._sizes.items():
             out = self._out / "rollout" / env
-            config = RolloutConfig(envs=[env], out=out, num_tasks=num_tasks, env=self._settings)
+            config = RolloutConfig(envs=[env], out=out, num_tasks=num_tasks, env={env: self._settings[env]})
             counts[env] = run(config, progress).completed
         return counts
 
     def _base_model(self) -> None:
-        """The base model's answers to general prompts, and its scores: one engine for both."""
+        """The base model's answers to general prompts, and at the same time its scores: one engine for both.
+
+        With more replies at once the engine makes more tokens a second. `evaluate base` counts what was left.
+        """
         from agentray.rollout.pool import kept_engines
 
+        scores = _Meanwhile(partial(self._evaluate, self._config.model, "before", silent))
         with kept_engines():
-            self._stage("distill", self._distill)
-            self._stage("evaluate base", partial(self._evaluate, self._config.model, "before"))
+            self._stage("distill", lambda progress: self._distill(scores.after(progress)))
+            self._stage("evaluate base", lambda progress: scores.result())
 
     def _distill(self, progress: Progress) -> Mapping[str, Any]:
         from agentray.rollout.run import run
@@ -252,34 +293,29 @@ class _Quickstart:
         return {"steps": done.num_steps, "tokens": done.tokens, "tokens_per_s": done.tokens_per_s}
 
     def _tuned_model(self) -> None:
-        """Serve the tuned model as a user would, and score it through its endpoint."""
-        from agentray.serving.run import serving
+        """The tuned model's scores, in an engine as the base model's: the same path for both."""
+        from agentray.rollout.pool import kept_engines
 
-        started = time.monotonic()
-        config = ServeConfig(
-            model=str(self._out / "model"), name=_SERVED_NAME, port=_free_port(), engine=self._engine
-        )
-        with serving(config) as url:
-            self._stages.append({"name": "serve", "wall_s": round(time.monotonic() - started, 1)})
-            self._stage("evaluate tuned", partial(self._evaluate, url, "after"))
+        with kept_engines():
+            self._stage("evaluate tuned", partial(self._evaluate, str(self._out / "model"), "after"))
 
     def _evaluate(self, policy: str, when: str, progress: Progress) -> Mapping[str, Any]:
         """Score a model on the test tasks, and meanwhile on the benchmark's records: the engine has room."""
         from agentray.evaluate.run import run
 
-        settings = {"model": _SERVED_NAME} if policy.startswith("http") else {}
-        shared: dict[str, Any] = {"policy": policy, "engine": self._engine, **settings}
+        shared: dict[str, Any] = {"policy": policy, "engine": _ENGINE, "sampling": _SAMPLING}
         records = None
         if self._config.benchmark is not None:
             config = EvaluateConfig(
                 envs=["database"],
                 out=self._out / f"agentbench-{when}",
-                num_tasks=60,
+                num_tasks=pace.BENCHMARK_TASKS,
                 num_workers=1,
                 env={"database": {"data": str(self._config.benchmark)}},
                 **shared,
             )
             records = _Meanwhile(partial(run, config))
+            progress = records.after(progress)
         config = EvaluateConfig(
             envs=list(self._sizes),
             out=self._out / when,
@@ -334,6 +370,7 @@ def conclude(config: QuickstartConfig, report: Mapping[str, Any]) -> None:
     if general:
         rows["general loss (nats)"] = {"before": general["before_nll"], "after": general["after_nll"]}
     console.table(rows)
+    console.lines([f"cut to fit the budget: {each}" for each in pace.reductions(report["pace"])])
     console.table({stage["name"]: {"seconds": stage["wall_s"]} for stage in report["stages"]})
     console.lines(
         [
@@ -344,41 +381,9 @@ def conclude(config: QuickstartConfig, report: Mapping[str, Any]) -> None:
     )
 
 
-@contextmanager
-def _peak_memory() -> Iterator[Callable[[], int]]:
-    """Watch the machine's available memory; the result is its largest drop so far, in bytes.
-
-    A drop counts everything that was started, Ray's daemons and shared memory included, and counts it once.
-    """
-    from agentray.serving.run import available_bytes
-
-    before = available_bytes() or 0
-    lowest = before
-    stop = threading.Event()
-
-    def watch() -> None:
-        nonlocal lowest
-        while not stop.wait(0.5):
-            lowest = min(lowest, available_bytes() or lowest)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield lambda: before - lowest
-    finally:
-        stop.set()
-        thread.join()
-
-
 def _typed() -> str:
     """How this program was called, so that what it proposes works when typed: it may not be on the PATH."""
     program = Path(sys.argv[0])
     if program.name != "agentray":
         return f"{shlex.quote(sys.executable)} -m agentray"
     return "agentray" if shutil.which("agentray") == str(program) else shlex.quote(str(program))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -49,16 +49,19 @@ def test_the_quickstart_reports_every_stage_and_leaves_a_model_to_serve(tmp_path
     report = json.loads(done.stdout)
     names = [stage["name"] for stage in report["stages"]]
     assert names == [
-        "weights",
         "rollout",
+        "weights",
         "distill",
         "evaluate base",
         "filter",
         "mix",
         "train",
-        "serve",
         "evaluate tuned",
     ]
+    announced, *ended = [line for line in done.stderr.splitlines() if " left" in line or "GFLOP/s" in line]
+    assert "this takes about" in announced
+    assert [line[:15].strip() for line in ended] == names[:-1]
+    assert report["pace"]["cut"] == {}
     assert set(report["scores"]) == {"database", "alfworld"}
     assert all(score["n"] == 4 for score in report["scores"].values())
     assert {"before_nll", "after_nll"} == set(report["general"])

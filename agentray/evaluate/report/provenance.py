@@ -117,7 +117,17 @@ def _time(report: Mapping[str, Any]) -> str:
     staged = sum(row.value for row in rows)
     text = f"{duration(staged)} in {len(rows)} stages"
     text += f", of {duration(total)} in all." if total is not None else "."
-    return f"{charts.bar_rows(rows)}{note(text)}"
+    return f"{charts.bar_rows(rows)}{note(text + _cut(mapping(report.get('pace'))))}"
+
+
+def _cut(pace: Mapping[str, Any]) -> str:
+    """Which sizes a budget cut."""
+    minutes, cut = number(pace.get("minutes")), mapping(pace.get("cut"))
+    parts = [
+        f"{name} {cell(mapping(size).get('taken'))} instead of {cell(mapping(size).get('full'))}"
+        for name, size in cut.items()
+    ]
+    return f" Cut to fit {minutes:g} minutes: {', '.join(parts)}." if parts and minutes else ""
 
 
 def sweep(found: Mapping[str, Any]) -> str:
