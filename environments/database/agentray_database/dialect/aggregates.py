@@ -8,7 +8,7 @@ from functools import cmp_to_key
 from typing import Any, ClassVar
 
 from agentray_database.dialect import collation
-from agentray_database.dialect.faults import fault, too_big
+from agentray_database.dialect.faults import fault, too_big, unsupported
 from agentray_database.dialect.functions import VALUE_LIMIT, encode
 from agentray_database.dialect.values import divide
 
@@ -81,11 +81,16 @@ class AverageDouble(SumDouble):
 
 
 class SumSet(SumDouble):
-    """SUM(DISTINCT ...) of doubles, which MariaDB adds in their order."""
+    """SUM(DISTINCT ...) of doubles, where their order does not matter."""
 
     def result(self) -> float:
-        """The sum."""
-        self.values.sort()
+        """The sum.
+
+        Raises:
+            StatementError: Another order gives another sum.
+        """
+        if any(abs(value) > 2.0**40 or not (value * 4096).is_integer() for value in self.values):
+            raise unsupported("a sum of distinct fractions, which depends on their order")
         return super().result()
 
 
@@ -144,6 +149,8 @@ def _decimal(left: str, right: str) -> int:
 
 ORDERS = {"text": collation.compare, "binary": collation.compare_binary, "decimal": _decimal, "raw": _raw}
 """How values of a kind are ordered."""
+_COMPARE = {**ORDERS, "tied": ORDERS["text"]}
+"""Within a group the first of texts that compare equal is not known."""
 
 
 def _extreme(order: str, sign: int) -> type[Aggregate]:
@@ -154,8 +161,12 @@ def _extreme(order: str, sign: int) -> type[Aggregate]:
             """The extreme."""
             best = self.values[0]
             for value in self.values:
-                if ORDERS[order](value, best) * sign > 0:
+                if _COMPARE[order](value, best) * sign > 0:
                     best = value
+            if order == "tied" and any(
+                value != best and not ORDERS["text"](value, best) for value in self.values
+            ):
+                raise unsupported("MIN or MAX in a group of texts that compare equal")
             return best
 
     return Extreme
@@ -257,8 +268,8 @@ AGGREGATES: dict[str, type[Any]] = {
     "a_sum_set": SumSet, "a_avg_set": AverageSet,
     "a_var": Variance, "a_var_samp": VarianceSample, "a_std": Deviation, "a_std_samp": DeviationSample,
     "a_count_distinct": CountDistinct, "a_group_concat": GroupConcat, "a_only": Only,
-    **{f"a_min_{order}": _extreme(order, -1) for order in ORDERS},
-    **{f"a_max_{order}": _extreme(order, 1) for order in ORDERS},
+    **{f"a_min_{order}": _extreme(order, -1) for order in _COMPARE},
+    **{f"a_max_{order}": _extreme(order, 1) for order in _COMPARE},
 }  # fmt: skip
 """Every aggregate by its name in compiled statements."""
 WINDOWED = frozenset(name for name, each in AGGREGATES.items() if issubclass(each, Aggregate))

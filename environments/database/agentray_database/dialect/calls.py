@@ -123,6 +123,8 @@ def _extreme(compiler: Compiler, name: str, nodes: list[Any]) -> Typed:
 def _field(compiler: Compiler, name: str, nodes: list[Any]) -> Typed:
     values = _values(compiler, name, nodes, 2, 1000)
     kinds = {value.kind for value in values}
+    if "null" in kinds:
+        raise unsupported("FIELD with NULL")
     if len(kinds) > 1 and "str" in kinds:
         values = [to_double(value, compiler.strict) for value in values]
     tests = [compared("=", values[0], value, compiler.strict) for value in values[1:]]
@@ -171,6 +173,11 @@ def _difference(compiler: Compiler, name: str, nodes: list[Any]) -> Typed:
     )
 
 
+def _str_to_date(compiler: Compiler, name: str, nodes: list[Any]) -> Typed:
+    values = _values(compiler, name, nodes, 2, 2)
+    return invoke(compiler, FUNCTIONS[name], [*values, Typed(f"{compiler.strict:d}", "int")])
+
+
 def _now(compiler: Compiler, name: str, nodes: list[Any]) -> Typed:
     check_count(name.upper(), len(nodes), 0, 0)
     kind: Kind = "date" if name in ("curdate", "current_date") else "datetime"
@@ -197,7 +204,7 @@ _SPECIAL: dict[str, Callable[[Compiler, str, list[Any]], Typed]] = {
     "coalesce": _coalesce, "ifnull": _coalesce, "nullif": _nullif, "isnull": _isnull, "greatest": _extreme,
     "least": _extreme, "field": _field, "mod": _operator, "date_add": _shifted, "adddate": _shifted,
     "date_sub": _shifted, "subdate": _shifted, "timestampdiff": _difference, "now": _now, "curdate": _now,
-    "current_date": _now, "current_timestamp": _now, "format": _format,
+    "current_date": _now, "current_timestamp": _now, "format": _format, "str_to_date": _str_to_date,
 }  # fmt: skip
 
 

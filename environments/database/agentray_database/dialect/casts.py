@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from agentray_database.dialect.faults import fault, out_of_range, syntax, unsupported
+from agentray_database.dialect.faults import fault, out_of_range, syntax, truncated, unsupported
 from agentray_database.dialect.functions import helper
 from agentray_database.dialect.syntax import only
 from agentray_database.dialect.typed import (
@@ -41,7 +41,7 @@ def cast(compiler: Compiler, node: exp.Expression) -> Typed:
     if kind == "DECIMAL":
         return _decimal(value, compiler.strict, parameters)
     if kind in ("CHAR", "NCHAR", "CHARACTER_SET"):
-        return _text(value, parameters)
+        return _text(value, parameters, compiler.strict)
     if kind in ("DATE", "DATETIME"):
         return _moment(value, compiler.strict, kind == "DATETIME")
     if kind == "DOUBLE":
@@ -69,15 +69,23 @@ def _decimal(value: Typed, strict: bool, parameters: list[int]) -> Typed:
     return replace(derived(sql, "dec", (value,), scale), binary=False)
 
 
-def _text(value: Typed, parameters: list[int]) -> Typed:
-    text = replace(to_text(value), constant=None)
-    return replace(text, sql=f"f_left({text.sql}, {parameters[0]})") if parameters else text
+def _text(value: Typed, parameters: list[int], strict: bool) -> Typed:
+    text = replace(to_text(value), constant=None, scale=0)
+    return replace(text, sql=f"m_cut({text.sql}, {parameters[0]}, {strict:d})") if parameters else text
 
 
 def _moment(value: Typed, strict: bool, timed: bool) -> Typed:
     moment = to_moment(value, strict)
     sql = f"m_midnight({moment.sql})" if timed else f"f_date({moment.sql})"
     return replace(derived(sql, "datetime" if timed else "date", (value,)), binary=False)
+
+
+@helper
+def cut(text: str | None, length: int, strict: int) -> str | None:
+    """The first characters of a text; an error where MySQL is strict and some are lost."""
+    if strict and text is not None and len(text) > length:
+        raise truncated(f"CHAR({length})", text)
+    return None if text is None else text[:length]
 
 
 @helper

@@ -42,6 +42,30 @@ def _weight(character: str) -> str:
     return upper if known else base
 
 
+_OWN_CASE = frozenset(
+    "\u019e\u0220\u03d8\u03d9\u03f4\u03f5\u048a\u048b\u04c5\u04c6\u04c9\u04ca\u04cd\u04ce\u0500\u0501"
+    "\u0502\u0503\u0504\u0505\u0506\u0507\u0508\u0509\u050a\u050b\u050c\u050d\u050e\u050f"
+)
+"""Letters that Unicode 3.2 pairs and MariaDB does not."""
+
+
+@lru_cache(maxsize=4096)
+def _cased(character: str, upper: bool) -> str:
+    if ord(character) > 0xFFFF or ord(character) >> 8 not in _PAGES or character in _OWN_CASE:
+        return character
+    if character in "\u0130\u03f2":
+        return {"\u0130": "\u0130" if upper else "i", "\u03f2": "\u03a3" if upper else "\u03f2"}[character]
+    changed = character.upper() if upper else character.lower()
+    changed = character.title() if upper and len(changed) > 1 else changed
+    known = len(changed) == 1 and "Cn" not in (unicode_3.category(changed), unicode_3.category(character))
+    return changed if known else character
+
+
+def change_case(text: str, upper: bool) -> str:
+    """UPPER or LOWER: one character for one, as MariaDB 10.11 maps each of the basic plane."""
+    return "".join(_cased(character, upper) for character in text)
+
+
 @lru_cache(maxsize=4096)
 def weights(text: str) -> str:
     """The weights of a text's characters: the same for texts that compare equal, but for trailing spaces."""

@@ -188,6 +188,8 @@ class Compiler:
         for value in (left, right):
             if value.kind in MOMENTS:
                 raise unsupported("arithmetic with a date; use DATE_ADD or DATEDIFF")
+            if value.kind == "str" and value.scale == 0:
+                raise unsupported("arithmetic with CAST AS CHAR, where MariaDB drops the fraction")
         kinds = {left.kind, right.kind}
         kind: Kind = (
             "dbl" if kinds & {"dbl", "str"} or kinds == {"null"} else "dec" if "dec" in kinds else "int"
@@ -197,14 +199,15 @@ class Compiler:
             kind = "dec"
         if kind == "dec":
             scale = _decimal_scale(operator, left.scale or 0, right.scale or 0)
-        elif kind == "dbl" and operator in "+-%" and "str" not in kinds:
+        elif kind == "dbl" and "str" not in kinds:
             scale = common([left, right])[1]
+            scale = scale + 4 if scale is not None and operator == "/" else scale
         first, second = (
             convert(left, kind, left.scale, self.strict),
             convert(right, kind, right.scale, self.strict),
         )
-        unsigned = kind == "int" and (left.unsigned or right.unsigned)
-        how = "uint" if unsigned else kind
+        unsigned = (kind == "int" or operator == "DIV") and (left.unsigned or right.unsigned)
+        how = f"{kind}{' unsigned' if unsigned else ''}"
         sql = f"m_calculate('{operator}', {first.sql}, {second.sql}, '{how}', {self.strict:d})"
         if operator == "DIV":
             kind, scale = "int", None
@@ -215,6 +218,8 @@ class Compiler:
         value = self.compile(node.this)
         if value.kind in MOMENTS:
             raise unsupported("a negative date")
+        if value.kind == "int" and not value.constant and node.this.find(exp.Column, exp.Query) is None:
+            raise unsupported("the negative of a computed constant")
         value = to_double(value, self.strict) if value.kind == "str" else value
         constant = f"-{value.constant}" if value.constant else None
         result = derived(f"m_negative({value.sql}, '{value.kind}')", value.kind, (value,), value.scale)
@@ -251,7 +256,10 @@ class Compiler:
     def _between(self, node: exp.Expression) -> Typed:
         only(node, "this", "low", "high", "negate")
         parts = [self.compile(node.this), self.compile(node.args["low"]), self.compile(node.args["high"])]
-        _, (value, low, high) = comparable(parts, self.strict)
+        kind, (value, low, high) = comparable(parts, self.strict)
+        if kind == "dbl":
+            between = derived(f"m_within({value.sql}, {low.sql}, {high.sql})", "int", parts)
+            return self.negated(node, replace(between, binary=False))
         above, below = compared(">=", value, low, self.strict), compared("<=", value, high, self.strict)
         return self.negated(node, derived(f"({above.sql} AND {below.sql})", "int", parts))
 

@@ -39,12 +39,17 @@ def aggregate(compiler: Compiler, name: str, nodes: list[Any]) -> Typed:
         sql = f"a_count_distinct({', '.join(map(_key, values))})" if distinct else f"count({values[0].sql})"
         return Typed(sql, "int")
     value = values[0]
+    if value.kind == "str" and value.scale == 0 and name not in ("min", "max"):
+        raise unsupported("arithmetic with CAST AS CHAR, where MariaDB drops the fraction")
     if name in ("min", "max"):
-        order = {"dec": "decimal", "str": "binary" if value.binary else "text"}.get(value.kind, "raw")
+        plain = "tied" if compiler.scope.groups else "text"
+        order = {"dec": "decimal", "str": "binary" if value.binary else plain}.get(value.kind, "raw")
         return replace(value, sql=f"a_{name}_{order}({value.sql})", bare=False, constant=None)
     mark = "DISTINCT " if distinct else ""
     if name in _STATISTICS:
-        return Typed(f"{_STATISTICS[name]}({mark}{to_double(value, compiler.strict).sql})", "dbl")
+        scale = 0 if value.kind == "int" else value.scale if value.kind in ("dec", "dbl") else None
+        sql = f"{_STATISTICS[name]}({mark}{to_double(value, compiler.strict).sql})"
+        return Typed(sql, "dbl", None if scale is None else scale + 4)
     return _sum(compiler, name, value, mark)
 
 
@@ -56,7 +61,10 @@ def _sum(compiler: Compiler, name: str, value: Typed, mark: str) -> Typed:
         exact = convert(value, "dec", scale, compiler.strict).sql
         exact = f"m_decimal_key({exact})" if mark else exact
         return Typed(f"a_{name}_dec({mark}{exact})", "dec", min(scale + 4, 38) if name == "avg" else scale)
-    fixed = value.scale if value.kind == "dbl" and name == "sum" else None
+    if mark and value.kind == "dbl" and value.scale is not None:
+        value = replace(value, sql=f"m_fitting({value.sql}, {value.scale})")
+    fixed = value.scale if value.kind == "dbl" else None
+    fixed = fixed + 4 if fixed is not None and name == "avg" else fixed
     return Typed(
         f"a_{name}_{'set' if mark else 'dbl'}({mark}{to_double(value, compiler.strict).sql})", "dbl", fixed
     )
@@ -65,6 +73,8 @@ def _sum(compiler: Compiler, name: str, value: Typed, mark: str) -> Typed:
 def _key(value: Typed) -> str:
     if value.kind == "str":
         return f"m_text_key({value.sql}, {value.binary:d})"
+    if value.kind == "dbl" and value.scale is not None:
+        return f"m_fitting({value.sql}, {value.scale})"
     return f"m_decimal_key({value.sql})" if value.kind == "dec" else value.sql
 
 
@@ -109,6 +119,9 @@ def group_concat(compiler: Compiler, node: exp.Expression) -> Typed:
     )
     joined = [to_text(value).sql for value in values[: len(texts)]]
     text = joined[0] if len(joined) == 1 else f"f_concat({', '.join(joined)})"
+    for value in values:
+        if value.kind == "dbl" and value.scale is not None:
+            text = text.replace(value.sql, f"m_fitting({value.sql}, {value.scale})")
     head = f"{literal(separator.name if separator is not None else ',')}, {distinct:d}, '{orders}', {text}"
     return Typed(f"a_group_concat({', '.join([head, *(key.sql for key in keys)])})", "str")
 

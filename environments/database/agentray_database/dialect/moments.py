@@ -9,6 +9,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import regex  # type: ignore[import-untyped]
+
 from agentray_database.dialect.faults import fault, unsupported
 from agentray_database.dialect.functions import (
     date_result,
@@ -19,7 +21,7 @@ from agentray_database.dialect.functions import (
     whole_result,
 )
 from agentray_database.dialect.typed import Kind, Typed
-from agentray_database.dialect.values import round_to
+from agentray_database.dialect.values import double_text, round_to
 
 _MOMENT = re.compile(
     r"\s*(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[ T](\d{1,2}):(\d{1,2})(?::(\d{1,2}))?)?\s*", re.ASCII
@@ -271,7 +273,7 @@ def _date_format(value: Moment, pattern: str) -> str:
 
 
 _READS = {
-    "Y": r"(?P<Y>\d{4})", "m": r"(?P<m>\d{1,2})", "c": r"(?P<m>\d{1,2})", "d": r"(?P<d>\d{1,2})",
+    "Y": r"(?P<Y>\d{1,4})", "m": r"(?P<m>\d{1,2})", "c": r"(?P<m>\d{1,2})", "d": r"(?P<d>\d{1,2})",
     "e": r"(?P<d>\d{1,2})", "H": r"(?P<H>\d{1,2})", "k": r"(?P<H>\d{1,2})", "i": r"(?P<i>\d{1,2})",
     "s": r"(?P<s>\d{1,2})", "S": r"(?P<s>\d{1,2})", "y": r"(?P<y>\d{2})",
     "D": r"(?P<d>\d{1,2})(?:st|nd|rd|th)",
@@ -307,28 +309,39 @@ def str_to_date_result(arguments: list[Typed]) -> tuple[Kind, int | None]:
     return str_to_date_kind(pattern), None
 
 
-@function("str_to_date", "ss", str_to_date_result)
-def _str_to_date(text: str, pattern: str) -> Moment | None:
-    match = re.match(_reader(pattern), text, re.IGNORECASE | re.ASCII)
-    if match is None:
+def _no_date(text: str) -> Exception:
+    return fault(1411, "HY000", f"Incorrect datetime value: '{text}' for function str_to_date")
+
+
+@function("str_to_date", "ssi", str_to_date_result)
+def _str_to_date(text: str, pattern: str, strict: int) -> Moment | None:
+    """A date by a format; NULL for a text of another format.
+
+    Raises:
+        StatementError: MySQL would read a part of a date, or the text goes on behind it; or MySQL is strict.
+    """
+    match = regex.match(_reader(pattern), text, regex.IGNORECASE | regex.ASCII, partial=True)
+    if match is None and not strict and not re.match(r"\s*[+-]\d", text):
         return None
+    if match is None or match.partial or match.end() < len(text.rstrip()):
+        raise _no_date(text)
     found = match.groupdict()
-    if match.end() < len(text.rstrip()):
-        raise fault(1411, "HY000", f"Incorrect datetime value: '{text}' for function str_to_date")
     month = (
         found["m"]
         if found.get("m")
         else 1 + [m.lower() for m in calendar.month_abbr[1:]].index(found["M"][:3].lower())
     )
     year = int(found["Y"]) if found.get("Y") else int(found["y"]) + (2000 if int(found["y"]) < 70 else 1900)
-    if not int(month) or not int(found["d"]) or not year:
-        raise fault(1411, "HY000", f"Incorrect datetime value: '{text}' for function str_to_date")
+    if not int(month) or not int(found["d"]) or not year or len(found.get("Y") or "1970") < 4:
+        raise _no_date(text)
     try:
         day = datetime.date(year, int(month), int(found["d"]))
         if str_to_date_kind(pattern) == "date":
             return day
         return datetime.datetime.combine(day, _time(found))
-    except ValueError:
+    except ValueError as error:
+        if strict or (int(month) <= 12 and int(found["d"]) <= 31):
+            raise _no_date(text) from error
         return None
 
 
@@ -362,6 +375,8 @@ def printed(kind: Kind, value: Any, scale: int | None) -> Any:
     """A value of a result as MySQL's client for Python gives it."""
     if value is None:
         return None
+    if kind == "dbl" and scale is not None:
+        return float(double_text(value, scale))
     if kind == "dec":
         return round_to(Decimal(value), scale or 0)
     if kind in ("date", "datetime"):

@@ -63,7 +63,27 @@ def decimal_text(text: str | None, scale: int) -> Decimal | None:
 @helper
 def double_text(value: float | None, scale: int | None) -> str | None:
     """A double as MySQL prints it."""
+    if scale is not None:
+        value = fitting(value, scale)
     return None if value is None else values.double_text(value, scale)
+
+
+@helper
+def fitting(value: float | None, scale: int) -> float | None:
+    """A double of fixed digits, unless it has more digits than MySQL's temporary tables keep."""
+    if value is not None and abs(value) >= 10.0 ** (15 - scale):
+        raise out_of_range("DOUBLE")
+    return value
+
+
+@helper
+def within(value: float | None, low: float | None, high: float | None) -> bool | None:
+    """BETWEEN of doubles: both ends are read, as MySQL does, whatever the first one says."""
+    above = None if value is None or low is None else value >= low
+    below = None if value is None or high is None else value <= high
+    if above is False or below is False:
+        return False
+    return None if above is None or below is None else True
 
 
 @helper
@@ -92,6 +112,7 @@ def calculate(operator: str, left: Any, right: Any, kind: str, strict: int) -> N
     """`left operator right` for two numbers of one kind; NULL for a division by zero."""
     if left is None or right is None:
         return None
+    kind, _, unsigned = kind.partition(" ")
     if kind == "dec":
         left, right = Decimal(left), Decimal(right)
     if operator in ("/", "%", "DIV") and right == 0:
@@ -100,8 +121,10 @@ def calculate(operator: str, left: Any, right: Any, kind: str, strict: int) -> N
         return None
     with localcontext(_EXACT):
         result: Number = _OPERATIONS[operator](left, right)
-    if kind == "uint" and isinstance(result, int) and result < 0:
+    if unsigned and isinstance(result, int) and result < 0:
         raise out_of_range("BIGINT UNSIGNED")
+    if operator == "DIV" and kind != "int" and not -(10**15) < result < 10**15:
+        raise out_of_range("BIGINT")
     return result
 
 

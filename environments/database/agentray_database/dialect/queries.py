@@ -16,7 +16,8 @@ from agentray_database.dialect.syntax import only
 from agentray_database.dialect.typed import Typed, common, convert
 
 _CLAUSES = (
-    "with_", "expressions", "distinct", "from_", "joins", "where", "group", "having", "order", "limit", "offset",
+    "with_", "expressions", "distinct", "from_", "joins", "where", "group", "having", "order", "limit",
+    "offset",
 )  # fmt: skip
 _JOINS = {("", ""): " JOIN ", ("", "INNER"): " JOIN ", ("", "CROSS"): " JOIN ", ("LEFT", ""): " LEFT JOIN ",
           ("RIGHT", ""): " RIGHT JOIN "}  # fmt: skip
@@ -367,6 +368,8 @@ def limited(node: exp.Expression) -> str:
 
 def _settled(value: Typed) -> str:
     """A value as a table would hold it: a quotient with its own digits only."""
+    if value.kind == "dbl" and value.scale is not None:
+        return f"m_fitting({value.sql}, {value.scale})"
     return f"m_decimal_text({value.sql}, {value.scale})" if value.kind == "dec" else value.sql
 
 

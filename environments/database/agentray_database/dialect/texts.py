@@ -5,26 +5,20 @@ from __future__ import annotations
 import hashlib
 from decimal import Decimal
 
-from agentray_database.dialect.collation import compare, weights
+from agentray_database.dialect.collation import change_case, compare, weights
 from agentray_database.dialect.faults import too_big
 from agentray_database.dialect.functions import VALUE_LIMIT, function, text_result, whole_result
 from agentray_database.dialect.values import decimal_text, round_to, to_decimal
 
 
-def _mapped(text: str, upper: bool) -> str:
-    """Case by single characters: MySQL changes no character into two."""
-    changed = ((each, each.upper() if upper else each.lower()) for each in text)
-    return "".join(new if len(new) == 1 else old for old, new in changed)
-
-
 @function("upper ucase", "s")
 def _upper(text: str) -> str:
-    return _mapped(text, True)
+    return change_case(text, True)
 
 
 @function("lower lcase", "s")
 def _lower(text: str) -> str:
-    return _mapped(text, False)
+    return change_case(text, False)
 
 
 @function("concat", "s*")
@@ -145,7 +139,7 @@ def _padding(text: str, length: int, fill: str) -> str | None:
     if length > VALUE_LIMIT:
         raise too_big()
     missing = max(0, length - len(text))
-    return (fill * missing)[:missing] if len(fill) * missing <= 2**20 else fill[:missing]
+    return (fill * -(-missing // len(fill)))[:missing] if missing else ""
 
 
 @function("lpad", "si?s")

@@ -75,10 +75,21 @@ def to_double(value: Typed, strict: bool) -> Typed:
     elif value.kind == "dec":
         sql = f"m_double({sql})"
     elif value.kind == "str":
-        sql = f"m_number({sql}, {strict:d})"
+        sql = f"m_number({_number_text(value)}, {strict:d})"
     elif value.kind in MOMENTS:
         sql = f"CAST(m_digits({sql}) AS REAL)"
     return replace(value, sql=sql, kind="dbl", scale=value.scale if value.kind == "dbl" else None)
+
+
+def _number_text(value: Typed) -> str:
+    """Text that is to be read as a number.
+
+    Raises:
+        StatementError: MySQL reads it otherwise than by its beginning.
+    """
+    if value.sql.startswith("m_extreme("):
+        raise unsupported("GREATEST or LEAST of texts as a number")
+    return value.sql
 
 
 def to_decimal(value: Typed, strict: bool) -> Typed:
@@ -89,7 +100,7 @@ def to_decimal(value: Typed, strict: bool) -> Typed:
     elif value.kind == "dbl":
         sql, scale = f"m_double_decimal({sql})", 30
     elif value.kind == "str":
-        sql, scale = f"m_decimal({sql}, {strict:d})", 30
+        sql, scale = f"m_decimal({_number_text(value)}, {strict:d})", 30
     elif value.kind in MOMENTS:
         sql = f"CAST(m_digits({sql}) AS TEXT)"
     return replace(value, sql=sql, kind="dec", scale=scale)
@@ -101,7 +112,7 @@ def to_integer(value: Typed, strict: bool) -> Typed:
     if value.kind in ("dec", "dbl"):
         sql = f"m_round_integer({sql}, '{value.kind}')"
     elif value.kind == "str":
-        sql = f"m_integer({sql}, {strict:d})"
+        sql = f"m_integer({_number_text(value)}, {strict:d})"
     elif value.kind in MOMENTS:
         sql = f"m_digits({sql})"
     return replace(value, sql=sql, kind="int", scale=None)
@@ -129,6 +140,8 @@ def common(values: list[Typed]) -> tuple[Kind, int | None]:
     kinds = {value.kind for value in values} - {"null"}
     if not kinds:
         return "null", None
+    if kinds == {"int"} and len({value.unsigned for value in values if value.kind == "int"}) > 1:
+        return "dec", 0
     if len(kinds) == 1 and (kind := next(iter(kinds))) not in ("dec", "dbl"):
         return kind, None
     if kinds <= {"int", "dec"}:
@@ -170,6 +183,8 @@ def comparable(values: list[Typed], strict: bool) -> tuple[Kind, list[Typed]]:
     if kinds <= {"int", "dec"}:
         return "dec", [convert(value, "dec", value.scale, strict) for value in values]
     if kinds <= {"int", "dec", "dbl", "str"}:
+        if any(value.kind == "str" and value.scale == 0 for value in values):
+            raise unsupported("a comparison of CAST AS CHAR with a number")
         return "dbl", [convert(value, "dbl", None, strict) for value in values]
     if kinds <= {"date", "datetime", "str"}:
         return "datetime", [

@@ -129,7 +129,7 @@ def double_text(value: float, digits: int | None = None) -> str:
     number = Decimal(text).normalize()
     exponent = number.adjusted()
     figures = "".join(map(str, number.as_tuple().digits))
-    if -15 <= exponent < 0 or 0 <= exponent < 15 or (exponent < 17 and len(figures) > exponent):
+    if -15 <= exponent < 0 or 0 <= exponent < 15 or (0 <= exponent < 17 and len(figures) > exponent):
         return sign + format(number, "f")
     mantissa = figures[0] + ("." + figures[1:] if figures[1:] else "")
     return f"{sign}{mantissa}e{exponent}"
