@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +18,26 @@ MIN_CPUS = 4
 """Least logical CPUs of a local Ray: Serve's engine, server and ingress want one each, and wait without an
 error where there are fewer. Real cores are shared by the operating system, not by Ray."""
 
+_PROBE_TIMEOUT_S = 20.0
+"""Longest wait for a cluster to say which version it is."""
+_PROBE = """
+import json, sys
+address = sys.argv[1]
+try:
+    if "://" in address:
+        import ray
+        ray.init(address, log_to_driver=False, logging_level="ERROR")
+        print("{}")
+    else:
+        from ray._raylet import GcsClient
+        found = GcsClient(address=address).internal_kv_get(b"CLUSTER_METADATA", b"cluster", timeout=15)
+        print((found or b"{}").decode())
+except BaseException as error:
+    lines = [line for line in f"{type(error).__name__}: {error}".splitlines() if line.strip()]
+    print(json.dumps({"error": " ".join(lines)[:500]}))
+"""
+"""Asked in a process of its own: inside Ray nothing ends such a wait before minutes are over."""
+
 
 @contextmanager
 def connected(**options: Any) -> Iterator[None]:
@@ -23,7 +47,7 @@ def connected(**options: Any) -> Iterator[None]:
         options: Passed to `ray.init` when a local Ray is started.
 
     Raises:
-        ResourceError: `RAY_ADDRESS` names a cluster that does not answer.
+        ResourceError: `RAY_ADDRESS` names a cluster that does not answer, or has another version.
     """
     import ray
 
@@ -63,16 +87,71 @@ def _join(address: str) -> None:
     """Connect to a running cluster; Ray itself would wait for a dead one for minutes."""
     import ray
 
+    if ":" in address:
+        if not listens(address):
+            raise _no_cluster(address, "nothing listens there")
+        _check_version(address, _probed(address))
     try:
-        if ":" in address and not listens(address):
-            raise ConnectionError("nothing listens there")
         ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, ValueError) as error:
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _probed(address: str) -> dict[str, Any]:
+    """What a cluster says of itself, or an `error`."""
+    command = [sys.executable, "-c", _PROBE, address]
+    environment = {**os.environ, "RAY_ADDRESS": ""}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"what listens there did not answer as Ray does within {_PROBE_TIMEOUT_S:g} s"}
+    try:
+        return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    except (ValueError, IndexError, TypeError):
+        last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        return {"error": last[-300:]}
+
+
+def _check_version(address: str, told: dict[str, Any]) -> None:
+    """Refuse a cluster that cannot be joined.
+
+    Raises:
+        ResourceError: It does not answer as Ray does, wants a token, or has another version.
+    """
+    import ray
+
+    error = told.get("error")
+    if error and any(word in error.lower() for word in ("unauthenticated", "token", "permission")):
         raise ResourceError(
-            f"no Ray cluster at RAY_ADDRESS={address}",
-            str(error).splitlines()[0],
-            "start that cluster, or unset RAY_ADDRESS for a local one",
-        ) from error
+            f"the Ray cluster at RAY_ADDRESS={address} refuses this process",
+            error,
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token",
+        )
+    if error:
+        raise _no_cluster(address, error)
+    ours = {"ray_version": ray.__version__, "python_version": platform.python_version()}
+    theirs = {name: told.get(name, version) for name, version in ours.items()}
+    if theirs["ray_version"] != ours["ray_version"] or _minor(theirs) != _minor(ours):
+        raise ResourceError(
+            f"the Ray cluster at RAY_ADDRESS={address} has another version",
+            f"it runs Ray {theirs['ray_version']} on Python {theirs['python_version']}, this process Ray "
+            f"{ours['ray_version']} on Python {ours['python_version']}",
+            f'pip install "ray=={theirs["ray_version"]}", or unset RAY_ADDRESS for a local one',
+        )
+
+
+def _minor(versions: dict[str, str]) -> list[str]:
+    return versions["python_version"].split(".")[:2]
+
+
+def _no_cluster(address: str, why: str) -> ResourceError:
+    return ResourceError(
+        f"no Ray cluster at RAY_ADDRESS={address}",
+        (why.splitlines() or ["it does not answer"])[0],
+        "start that cluster, or unset RAY_ADDRESS for a local one",
+    )
 
 
 def cause(error: BaseException) -> BaseException:

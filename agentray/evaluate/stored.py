@@ -10,7 +10,7 @@ from typing import Any
 from agentray import manifest
 from agentray.data.store import read_run
 from agentray.env import Environment, build, resolve
-from agentray.errors import DataError
+from agentray.errors import DataError, UsageError
 from agentray.types import Trajectory
 
 
@@ -26,12 +26,25 @@ class StoredRun:
     def environments(self) -> dict[str, Environment]:
         """The environments of the attempts, by id, built with the run's own settings.
 
+        Attempts carry their tasks: where the file of tasks has gone, the environment is built without it.
+
         Raises:
             UsageError: One is not installed, or refuses its settings.
             MissingDependencyError: One cannot be imported.
         """
         found = sorted({each.task.env for each in self.trajectories})
-        return {name: build(resolve(name, self.settings.get(name))) for name in found}
+        return {name: _built(name, self.settings.get(name) or {}) for name in found}
+
+
+def _built(name: str, settings: Mapping[str, Any]) -> Environment:
+    """An environment for attempts that carry their tasks."""
+    try:
+        return build(resolve(name, settings))
+    except (UsageError, DataError):
+        data = settings.get("data")
+        if not isinstance(data, str) or Path(data).exists():
+            raise
+        return build(resolve(name, {key: value for key, value in settings.items() if key != "data"}))
 
 
 def read(directory: Path) -> StoredRun:

@@ -348,9 +348,11 @@ class HttpPolicy:
             document = decode(answer)
         except (ValueError, RecursionError) as error:
             raise self._garbage(answer) from error
-        if not any_kind and not isinstance(document, dict):
-            raise self._garbage(answer)
-        return document
+        if any_kind or isinstance(document, dict):
+            return document
+        if isinstance(document, list) and document and isinstance(document[0], dict):
+            return document[0]  # Gemini wraps its errors so
+        raise self._garbage(answer)
 
 
 def failed_wait_s(failed: UnavailableError) -> float:

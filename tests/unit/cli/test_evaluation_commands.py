@@ -1,6 +1,7 @@
 """`overall`, `errors` and `rescore` as a user types them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fakes import stored_run, trajectory
@@ -103,3 +104,11 @@ def test_a_rescore_prints_counts_that_add_up(capsys, played, tmp_path):
     assert counts["read"] == counts["unchanged"] + counts["changed"] + sum(counts["refused"].values()) == 6
     code, out, _ = call(capsys, "errors", tmp_path / "out")
     assert code == 0 and "Turn limit" in out
+
+
+def test_errors_are_counted_where_the_file_of_tasks_has_gone(capsys, tmp_path):
+    made = trajectory(0)
+    attempt = replace(made, task=replace(made.task, env="database"))
+    run = stored_run(tmp_path / "run", [attempt], {"database": {"data": "gone.jsonl"}})
+    code, out, _ = call(capsys, "errors", run, "--json")
+    assert code == 0 and json.loads(out)["runs"]

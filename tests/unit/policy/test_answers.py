@@ -74,6 +74,8 @@ def test_a_conversation_too_long_is_told_in_a_success_too():
         ask([(200, {"error": {"message": "Context size has been exceeded."}})])
     with pytest.raises(PolicyError, match=CONTEXT_LIMIT):
         ask([(200, {"object": "error", "message": "prompt is too long: 9 tokens > 8 maximum"})])
+    with pytest.raises(PolicyError, match=CONTEXT_LIMIT):
+        ask([(200, '[{"error": {"message": "The input token count (9) exceeds the maximum"}}]')])
 
 
 def test_parts_of_a_content_are_joined_and_thoughts_among_them_are_not():
