@@ -76,16 +76,16 @@ def addresses(policy: str) -> list[str]:
     return urls
 
 
-def served_name(url: str, model: str | None = None) -> str:
+def served_name(url: str, model: str | None = None, *, must_list: bool = False) -> str:
     """The model that an endpoint serves: the one asked for, or its first.
 
     Raises:
         UsageError: The address or the key is none.
-        PolicyError: It does not answer.
+        PolicyError: It does not answer, or does not list the model although it must.
     """
 
     async def check() -> str:
-        policy = HttpPolicy(url, model)
+        policy = HttpPolicy(url, model, must_list=must_list)
         try:
             await policy.ready()
         finally:

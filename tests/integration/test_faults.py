@@ -124,7 +124,7 @@ def test_a_run_survives_the_loss_of_a_node(cluster, url, tmp_path):
 def test_a_run_survives_the_death_of_its_engine(local_ray, tmp_path, monkeypatch):
     starts = tmp_path / "starts"
     spec = PolicySpec("mortal", f"{__name__}:MortalEngine", {"starts": str(starts)}, scope="actor")
-    monkeypatch.setattr("agentray.rollout.run.resolve_policy", lambda *args, **kwargs: spec)
+    monkeypatch.setattr("agentray.rollout.provenance.resolve_policy", lambda *args, **kwargs: spec)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     settings = {"env": {"count": {"length": 5}}, "num_tasks": 12, "num_workers": 2, "in_flight": 2}
     chaos = {"kill-engine": 0.12}

@@ -95,7 +95,7 @@ def test_an_endpoint_that_does_not_answer_ends_the_run_before_any_attempt(tmp_pa
 def test_a_dying_worker_is_replaced_and_its_attempts_are_made_again(local_ray, tmp_path, monkeypatch):
     mark = tmp_path / "died"
     spec = PolicySpec("mortal", f"{__name__}:mortal", {"mark": str(mark)}, scope="task")
-    monkeypatch.setattr("agentray.rollout.run.resolve_policy", lambda *args, **kwargs: spec)
+    monkeypatch.setattr("agentray.rollout.provenance.resolve_policy", lambda *args, **kwargs: spec)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     summary = run(config(tmp_path / "run", num_tasks=20))
     assert mark.exists()
@@ -104,7 +104,7 @@ def test_a_dying_worker_is_replaced_and_its_attempts_are_made_again(local_ray, t
 
 def test_a_full_context_in_an_engine_actor_truncates_the_episode(local_ray, tmp_path, monkeypatch):
     spec = PolicySpec("full", f"{__name__}:FullEngine", scope="actor")
-    monkeypatch.setattr("agentray.rollout.run.resolve_policy", lambda *args, **kwargs: spec)
+    monkeypatch.setattr("agentray.rollout.provenance.resolve_policy", lambda *args, **kwargs: spec)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     summary = run(config(tmp_path, num_tasks=5))
     assert (summary.truncated, summary.failed) == (5, 0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from agentray import manifest
 from agentray.config import EngineConfig, JudgeConfig, RolloutConfig, SamplingConfig, SuiteConfig
-from agentray.errors import PolicyError
+from agentray.errors import PolicyError, UsageError
 from agentray.evaluate.suites.asking import ask
 from agentray.evaluate.suites.benchmark import Benchmark, Question
 from agentray.evaluate.suites.judge import Ask
@@ -91,8 +93,27 @@ def check_judge(config: JudgeConfig) -> None:
     """
     try:
         served_name(config.url or "", config.model)
-    except PolicyError as error:
-        raise PolicyError(f"the judge: {error.what}", error.why, error.fix) from error
+    except (PolicyError, UsageError) as error:
+        fix = error.fix.replace("--policy ", "--set evaluate.judge.url=")
+        fix = fix.replace("--model ", "--set evaluate.judge.model=")
+        raise type(error)(f"the judge: {error.what}", error.why, fix) from error
+
+
+def named(config: SuiteConfig, out: Path) -> SuiteConfig:
+    """The settings with an endpoint's model by name: the one given, that of the answers so far, or the first.
+
+    Raises:
+        UsageError: The address or the key is none.
+        PolicyError: The endpoint does not answer, or serves another model than that of the answers so far.
+    """
+    if config.model or not is_endpoint(config.policy):
+        return config
+    url = config.policy.split(",")[0].strip()
+    stored = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*/task.json")))
+    begun = next((each["policy"] for each in stored if not is_endpoint(each["policy"])), None)
+    complete = manifest.is_complete(out)
+    model = begun if begun and complete else served_name(url, begun, must_list=begun is not None)
+    return config.model_copy(update={"model": model})
 
 
 def _longest_reply(config: SuiteConfig, max_tokens: int) -> int:

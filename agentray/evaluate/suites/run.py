@@ -31,7 +31,7 @@ from agentray.evaluate.suites.likelihood import Likelihoods, lm_eval_missing
 from agentray.evaluate.suites.loss import Loss
 from agentray.evaluate.suites.mmlu import Mmlu
 from agentray.evaluate.suites.mtbench import MtBench
-from agentray.evaluate.suites.respondents import check_judge, judge, of_model, of_text
+from agentray.evaluate.suites.respondents import check_judge, judge, named, of_model, of_text
 from agentray.models import model_version, resolve_model
 from agentray.policy.address import is_endpoint
 from agentray.types import Progress, silent
@@ -68,6 +68,7 @@ def run(config: SuiteConfig, progress: Progress = silent) -> SuiteSummary:
     names = _chosen(config)
     with ExitStack() as stack:
         out = config.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentray-suite-")))
+        config = named(config, out)
         skipped, tasks = _prepared(config, names, out)
         rows = skipped | _rows(config, tasks, progress)
     summary = SuiteSummary(
