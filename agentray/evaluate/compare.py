@@ -71,6 +71,7 @@ def alone(
             "failed": each.failed,
             "family": each.family,
             "extra": {"score": dict(each.extra)},
+            **_categories(each),
         }
         for env, each in found.items()
     }
@@ -102,4 +103,12 @@ def _row(before: Score, after: Score, rewards: list[float], tuned: list[float]) 
         "detectable": detectable(rewards, tuned),
         "family": before.family,
         "extra": {"before": dict(before.extra), "after": dict(after.extra)},
+        **_categories(before),
     }
+
+
+def _categories(found: Score) -> dict[str, Any]:
+    """Attempts of each category, and which are few; nothing where there are no categories."""
+    if not found.n_by_category:
+        return {}
+    return {"n_by_category": dict(found.n_by_category), "few": list(found.few)}

@@ -6,9 +6,9 @@ agentray evaluate --env database --split test --num-tasks 100 --policy expert
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from agentray.evaluate.stats import mean_interval
 from agentray.rollout.plan import is_planned
 from agentray.rollout.run import run as rollout
 from agentray.types import Family, Progress, Trajectory, silent
+
+FEW = 10
+"""A category of fewer scored attempts is marked."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,10 @@ class Score:
     """`held_in` scores are in-distribution: the training split has the same kind of tasks."""
     extra: Mapping[str, float]
     """The benchmark's own aggregates."""
+    n_by_category: Mapping[str, int] = field(default_factory=dict)
+    """Scored attempts of each category, where the benchmark has categories."""
+    few: Sequence[str] = ()
+    """Categories of fewer than `FEW` attempts: their accuracies say little."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ def _score(trajectories: Sequence[Trajectory], settings: Mapping[str, Any]) -> S
     environment = build(resolve(name, settings))
     scored = [each for each in trajectories if each.reward is not None]
     interval = mean_interval(task_rewards(scored))
+    categories = _by_category(each.metrics for each in scored)
     return Score(
         mean=sum(rewards) / len(rewards),
         mean_failed_as_zero=sum(rewards) / len(trajectories),
@@ -142,4 +150,12 @@ def _score(trajectories: Sequence[Trajectory], settings: Mapping[str, Any]) -> S
         interval=(interval.low, interval.high),
         family=environment.family,
         extra=environment.summarize([each.metrics for each in scored]),
+        n_by_category=categories,
+        few=[category for category, count in categories.items() if count < FEW],
     )
+
+
+def _by_category(metrics: Iterable[Mapping[str, float]]) -> dict[str, int]:
+    """Attempts of each category: an attempt at one of category `x` has the metric `success_x`."""
+    names = Counter(name for each in metrics for name in each if name.startswith("success_"))
+    return {name.removeprefix("success_"): count for name, count in sorted(names.items())}

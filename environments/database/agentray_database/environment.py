@@ -60,7 +60,7 @@ class Database:
 
         Args:
             data: A DBBench jsonl file; every split then holds all its records. None: endless generated tasks.
-            seed: Seed of the generated tasks.
+            seed: Seed of the generated tasks, or of the order of the records.
             max_turns: Most replies in one episode.
             requests: How generated requests are worded. `free`: in many voices, as AgentBench's are. `plain`:
                 they call columns by their headers and quote values, over fewer columns.
@@ -87,7 +87,7 @@ class Database:
     def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
         """The records of the data file, or endless generated tasks."""
         if self._records is not None:
-            return itertools.islice(record_tasks(self._records, split), start, None)
+            return itertools.islice(record_tasks(self._records, split, self._seed), start, None)
         return generate(split, self._seed, self._requests, start)
 
     def make(self) -> TextEnv:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +28,32 @@ def read_records(path: str) -> list[dict[str, Any]]:
     return [content for _, content in records(Path(path), "a DBBench record", _SOURCE, _content)]
 
 
-def record_tasks(contents: list[dict[str, Any]], split: Split) -> Iterator[Task]:
-    """Every record as a task; AgentBench's files have no splits, so each split holds them all."""
+def spread(contents: list[dict[str, Any]], seed: int) -> list[int]:
+    """The places of the records in an order whose every beginning is a fair sample.
+
+    AgentBench's files go category by category: their first records are of a few categories only. Here the
+    records of each category are shuffled and spread evenly: among the first n, each category has its share
+    of the file to within one record.
+    """
+    rng = random.Random(f"records {seed}")
+    places: dict[str, list[int]] = {}
     for index, data in enumerate(contents):
+        places.setdefault(data["category"], []).append(index)
+    ranked: list[tuple[float, int]] = []
+    for _, members in sorted(places.items()):
+        rng.shuffle(members)
+        start = rng.random()
+        ranked += [((rank + start) / len(members), index) for rank, index in enumerate(members)]
+    return [index for _, index in sorted(ranked)]
+
+
+def record_tasks(contents: list[dict[str, Any]], split: Split, seed: int = 0) -> Iterator[Task]:
+    """Every record as a task, in the order of `spread`; its id has its place in the file.
+
+    AgentBench's files have no splits, so each split holds them all.
+    """
+    for index in spread(contents, seed):
+        data = contents[index]
         content = {"table": data["table"], "headers": data["headers"], "question": data["question"]}
         yield Task("database", f"{split}/agentbench-{index}", split, data, fingerprint(content))
 

@@ -1,5 +1,6 @@
 import random
 import re
+from collections import Counter
 from itertools import islice
 
 import gymnasium
@@ -8,6 +9,7 @@ from playing import play
 
 from agentray.env import Diagnoses, Finding, check_environment, resolve
 from agentray.errors import DataError, UsageError
+from agentray.evaluate.run import score
 from agentray.types import SPLITS, Message, Reply, Trajectory, Turn
 from agentray_database import Database, replies
 
@@ -147,6 +149,20 @@ def test_the_summary_is_the_mean_of_the_categories_present(environment):
     expected = {"select_accuracy": 0.5, "insert_accuracy": 1.0, "overall_cat_accuracy": 0.75}
     assert environment.summarize(metrics) == expected
     assert environment.summarize([]) == {}
+
+
+def test_scores_say_how_many_attempts_a_category_has_and_mark_the_few(environment, tasks):
+    attempts = [
+        Trajectory(
+            task, (), (), 1.0, "completed", 0, 0, "p", 0.0, metrics={f"success_{task.data['kind']}": 1.0}
+        )
+        for task in tasks["test"]
+    ]
+    kinds = Counter(task.data["kind"] for task in tasks["test"])
+    few = next(each for each in attempts if each.task.data["kind"] == "update")
+    found = score([each for each in attempts if each.task.data["kind"] != "update"] + [few])["database"]
+    assert found.n_by_category == {"insert": kinds["insert"], "select": kinds["select"], "update": 1}
+    assert list(found.few) == ["update"]
 
 
 def test_gymnasium_makes_the_environment_and_draws_a_task():

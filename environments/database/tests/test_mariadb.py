@@ -133,9 +133,8 @@ def outcomes(cursor):
         for kind, statement in statements(table):
             found[outcome(cursor, table, statement)].append((kind, statement))
     counts = Counter({name: len(each) for name, each in found.items()})
-    print(
-        f"\n{sum(counts.values())} statements of {len({kind for kind, _ in statements('Teams')})} kinds: {counts}"
-    )
+    kinds = len({kind for kind, _ in statements("Teams")})
+    print(f"\n{sum(counts.values())} statements of {kinds} kinds: {dict(counts)}")
     return found
 
 

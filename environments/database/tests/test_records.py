@@ -1,5 +1,6 @@
 import json
 import re
+from collections import Counter
 from itertools import islice
 
 import pytest
@@ -115,8 +116,22 @@ def test_every_split_yields_all_records_in_agentbenchs_words(dbbench):
     for split in SPLITS:
         tasks = list(environment.tasks(split))
         assert len(tasks) == 60 and tasks[0].split == split
-        observation, _ = environment.make().reset(options={"task": tasks[0]})
+        task = next(each for each in tasks if each.id == f"{split}/agentbench-0")
+        observation, _ = environment.make().reset(options={"task": task})
         assert observation == f"{first['description']}\n{first['add_description']}"
+
+
+def test_the_first_records_have_each_categorys_share(dbbench):
+    path = str(dbbench / "standard_head.jsonl")
+    tasks = list(Database(data=path).tasks("test"))
+    whole = Counter(task.data["category"] for task in tasks)
+    for first in (30, 60, 120):
+        part = Counter(task.data["category"] for task in tasks[:first])
+        assert all(abs(part[name] - first * count / len(tasks)) <= 1 for name, count in whole.items())
+    again, other = (list(Database(data=path, seed=seed).tasks("test")) for seed in (0, 1))
+    assert again == tasks and other != tasks
+    assert {task.id for task in other} == {task.id for task in tasks}
+    assert next(Database(data=path).tasks("test", start=40)) == tasks[40]
 
 
 def test_a_record_may_hold_what_python_takes_for_the_end_of_a_line(dbbench, tmp_path):

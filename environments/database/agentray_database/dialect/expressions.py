@@ -20,6 +20,7 @@ from agentray_database.dialect.typed import (
     comparable,
     compared,
     convert,
+    decimal_scale,
     derived,
     literal,
     to_double,
@@ -115,7 +116,7 @@ class Compiler:
 
     def _literal(self, node: exp.Expression) -> Typed:
         text = node.name
-        if node.args.get("is_string"):
+        if node.args.get("is_string") or isinstance(node, exp.National):
             return Typed(literal(text), "str", constant=text)
         if "e" in text.lower():
             value = float(text)
@@ -129,9 +130,6 @@ class Compiler:
             raise unsupported(f"the number {text}")
         digits = f"{int(whole or '0')}.{rest}" if rest else str(int(whole))
         return Typed(literal(digits), "dec", len(rest), constant=digits)
-
-    def _national(self, node: exp.Expression) -> Typed:
-        return Typed(literal(node.name), "str", constant=node.name)
 
     def _boolean(self, node: exp.Expression) -> Typed:
         return Typed("1" if node.this else "0", "int")
@@ -198,7 +196,7 @@ class Compiler:
         if kind == "int" and operator == "/":
             kind = "dec"
         if kind == "dec":
-            scale = _decimal_scale(operator, left.scale or 0, right.scale or 0)
+            scale = decimal_scale(operator, left.scale or 0, right.scale or 0)
         elif kind == "dbl" and "str" not in kinds:
             scale = common([left, right])[1]
             scale = scale + 4 if scale is not None and operator == "/" else scale
@@ -364,16 +362,10 @@ class Compiler:
         return replace(value, binary=name == "utf8mb4_bin")
 
 
-def _decimal_scale(operator: str, left: int, right: int) -> int:
-    if operator == "*":
-        return min(left + right, 38)
-    return min(left + 4, 38) if operator == "/" else max(left, right)
-
-
 _METHODS: dict[type, Callable[[Compiler, Any], Typed]] = {
     exp.Column: Compiler.column,
     exp.Literal: Compiler._literal,
-    exp.National: Compiler._national,
+    exp.National: Compiler._literal,
     exp.Boolean: Compiler._boolean,
     exp.Null: Compiler._null,
     exp.Neg: Compiler._negative,

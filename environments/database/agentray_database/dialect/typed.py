@@ -212,6 +212,13 @@ def compared(operator: str, left: Typed, right: Typed, strict: bool) -> Typed:
     return replace(derived(sql, "int", (left, right)), binary=False)
 
 
+def decimal_scale(operator: str, left: int, right: int) -> int:
+    """Digits after the point of `left operator right`, from those of both sides."""
+    if operator == "*":
+        return min(left + right, 38)
+    return min(left + 4, 38) if operator == "/" else max(left, right)
+
+
 def check_count(name: str, given: int, least: int, most: int) -> None:
     """Refuse a function's call with too few or too many arguments."""
     if not least <= given <= most:
