@@ -79,6 +79,8 @@ class Dispatcher:
         """Prompts that were refused before anything was answered."""
         self._suspects: deque[Lease] = deque()
         """Attempts under which several workers died; each gets the next one to itself."""
+        self._quarantined = False
+        """Whether an attempt has ever had a worker to itself."""
         self._accused: list[tuple[Lease, str]] = []
         """Attempts that killed a worker which they had to themselves, and how."""
         self._serving = self._convicted = self._pending = 0
@@ -164,7 +166,7 @@ class Dispatcher:
     ) -> Iterator[Order]:
         """Attempts for the free places of a worker; `load` counts what it has by environment."""
         while len(mine) < share and len(self._leases) < self._rules.in_flight:
-            if any(lease.alone for lease in mine.values()):
+            if self._quarantined and any(lease.alone for lease in mine.values()):
                 return
             lease = self._next(free=not mine)
             if lease is None:
@@ -188,7 +190,7 @@ class Dispatcher:
         """The next attempt; one that may kill its worker only for one that has no other."""
         if free and self._suspects:
             lease = self._suspects.popleft()
-            lease.alone = True
+            lease.alone = self._quarantined = True
             return lease
         if self._again:
             return self._again.popleft()

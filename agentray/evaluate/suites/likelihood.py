@@ -260,9 +260,9 @@ def _local(source: Source) -> Any:
 def _endpoint(source: Source) -> Any:
     from lm_eval.models.openai_completions import LocalCompletionsAPI
 
-    from agentray.policy.http import API_KEY_VARIABLE
+    from agentray.policy.address import api_key
 
-    key = os.environ.get(API_KEY_VARIABLE)
+    key = api_key()
     return LocalCompletionsAPI(
         base_url=f"{(source.base_url or '').rstrip('/')}/completions",
         model=source.model,

@@ -1,5 +1,7 @@
 """What counts as a reply of the model, and what does not."""
 
+from pathlib import Path
+
 import pytest
 from servers import ask
 
@@ -28,6 +30,12 @@ def test_a_reply_that_ended_or_was_cut_is_one(reason):
     reply, _ = ask([said("hi", reason)])
     word = reason.lower() if reason else reason
     assert (reply.text, reply.finish_reason) == ("hi", FINISHED[word])
+
+
+def test_every_finish_reason_that_counts_is_documented():
+    page = (Path(__file__).parents[3] / "docs" / "rollouts.md").read_text(encoding="utf-8")
+    words = [each for each in FINISHED if each and not each.startswith("finish_reason_")]
+    assert not [each for each in words if f"`{each}`" not in page]
 
 
 @pytest.mark.parametrize(
