@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
-from transformers.utils import cached_file
+from transformers.utils import cached_file, logging
 
 from agentray.errors import AgentrayError, DataError, ResourceError
 from agentray.manifest import write_json
@@ -63,7 +65,7 @@ def rehearse(base: str, tokenizer: Any, out: Path) -> None:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
         needed = 2 * sum(each.numel() for each in model.parameters())
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as directory:
+        with _quiet(), tempfile.TemporaryDirectory(prefix=".export-", dir=out) as directory:
             write_model(model, {}, base, Path(directory))
             tokenizer.save_pretrained(directory)
     except AgentrayError:
@@ -81,3 +83,20 @@ def rehearse(base: str, tokenizer: Any, out: Path) -> None:
             f"the tuned model takes {needed >> 20} MiB",
             "free space there, or give another --out",
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar, and no word of DeepSpeed, which `transformers` loads, on an accelerator it misses."""
+    named = "DS_ACCELERATOR" in os.environ or torch.cuda.is_available()
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    if not named:
+        os.environ["DS_ACCELERATOR"] = "cpu"
+    try:
+        yield
+    finally:
+        if not named:
+            del os.environ["DS_ACCELERATOR"]  # workers may have one
+        if shown:
+            logging.enable_progress_bar()
