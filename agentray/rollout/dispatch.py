@@ -21,7 +21,7 @@ from agentray.policy.router import EndpointStats
 from agentray.rollout.leases import CONVICT_AFTER, SUSPECT_AFTER, Lease, Rules, Standing, Verdict
 from agentray.rollout.orders import Attempt, Batch, Order, Outcome, Worker, WorkerInfo, WorkerLost
 
-_MOST_LOSSES = 10
+_MOST_LOSSES = 11
 """Workers that may die under one attempt, one after the other without a recorded turn between."""
 _MOST_RESTARTS = 5
 """Successors of one worker that may die before one of them says anything."""
@@ -184,6 +184,7 @@ class Dispatcher:
             key = lease.attempt.key
             self._leases[key] = mine[key] = lease
             recorded = tuple(self._store.open.get(key, ())) if env in self._rules.resumable else ()
+            lease.depth = len(recorded)
             yield Order(lease.attempt, lease.number, recorded)
 
     def _next(self, free: bool) -> Lease | None:
@@ -246,9 +247,11 @@ class Dispatcher:
         return current
 
     def _count(self, entry: Entry, lease: Lease) -> None:
+        lease.depth += 1
+        if lease.depth > lease.deepest:
+            lease.deepest, lease.losses, lease.alone = lease.depth, 0, False
         if entry.kind == "turn":
             lease.num_turns += 1
-            lease.losses, lease.alone = 0, False
             self._standing.replied()
             self._watch.turn(lease, entry)
 
@@ -310,6 +313,8 @@ class Dispatcher:
             del self._leases[key]
             if lease.losses >= (CONVICT_AFTER if lease.alone else _MOST_LOSSES):
                 self._accused.append((lease, why))
+            elif lease.alone:
+                self._suspects.appendleft(lease)  # settled before the next one is tried
             elif lease.losses >= SUSPECT_AFTER:
                 self._suspects.append(lease)
             else:

@@ -43,9 +43,13 @@ class Lease:
     number: int = 0
     failures: int = 0
     losses: int = 0
-    """Workers that died under it since its last recorded turn."""
+    """Workers that died under it since it last got further than ever."""
     alone: bool = False
     """Whether it has a worker to itself, because several died under it."""
+    depth: int = 0
+    """Entries of the episode as it is played now."""
+    deepest: int = 0
+    """The most of them so far."""
     num_turns: int = 0
     since_s: float = 0.0
     """Monotonic time at which it was handed out."""

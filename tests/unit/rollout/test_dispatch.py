@@ -118,7 +118,8 @@ def test_every_attempt_ends_once_over_several_workers(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_dead_worker_costs_at_most_one_turn_per_episode_it_played(tmp_path, seed):
+def test_a_dead_worker_costs_at_most_one_turn_per_episode_it_played(tmp_path, monkeypatch, seed):
+    monkeypatch.setattr(dispatch, "CONVICT_AFTER", 50)  # these deaths are no attempt's fault
     rng, policy = random.Random(seed), Counting()
     tally = drive(tmp_path, [Mortal(policy, death=lambda: rng.random() < 0.15) for _ in range(2)])
     assert_all_won(tmp_path)
@@ -139,7 +140,8 @@ def test_what_a_worker_did_not_deliver_is_all_that_is_paid_again(tmp_path):
     assert 0 < sum(policy.asked.values()) - 40 * LENGTH <= killed_episodes(tmp_path)
 
 
-def test_without_replay_a_dead_worker_costs_whole_episodes_and_nothing_else(tmp_path):
+def test_without_replay_a_dead_worker_costs_whole_episodes_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatch, "CONVICT_AFTER", 50)  # these deaths are no attempt's fault
     rng, policy = random.Random(1), Counting()
     tally = drive(tmp_path, [Mortal(policy, death=lambda: rng.random() < 0.1)], resumable=())
     assert_all_won(tmp_path)
@@ -229,7 +231,8 @@ class Unrepeatable(Count):
         return Forgetful()
 
 
-def test_a_rebuilt_episode_that_differs_is_made_from_the_start_and_named(tmp_path):
+def test_a_rebuilt_episode_that_differs_is_made_from_the_start_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatch, "CONVICT_AFTER", 50)  # these deaths are no attempt's fault
     spec = EnvSpec("count", f"{__name__}:Unrepeatable", {"length": LENGTH})
     rng, policy = random.Random(3), Counting()
     tally = drive(tmp_path, [Mortal(policy, spec, death=lambda: rng.random() < 0.1)])

@@ -51,8 +51,9 @@ class Counting:
 class Worker:
     """A rollout worker that dies of some tasks."""
 
-    def __init__(self, policy, deadly=()):
+    def __init__(self, policy, deadly=(), late=False):
         self._policy, self._deadly, self.deaths = policy, deadly, 0
+        self._late, self._doomed = late, False
 
     async def ready(self):
         limits = Limits(5.0, 30.0, 64)
@@ -61,21 +62,23 @@ class Worker:
         return await self._inner.ready()
 
     async def exchange(self, orders, acknowledged):
-        if any(order.attempt.seed in self._deadly for order in orders):
-            self.deaths += 1
+        doomed = any(order.attempt.seed in self._deadly for order in orders)
+        if self._doomed or (doomed and not self._late):
+            self.deaths, self._doomed = self.deaths + 1, False
             await self._inner.close()
             raise WorkerLost("SIGSEGV")
+        self._doomed = doomed
         return await self._inner.exchange(orders, acknowledged)
 
 
-def drive(tmp_path, worker, *, number=20, retries=2, in_flight=8):
+def drive(tmp_path, worker, *, number=20, retries=2, in_flight=8, resumable=True):
     with RunStore(tmp_path) as store:
         tasks = itertools.islice(Count(length=2).tasks("train"), number)
         made = [Attempt("count", task, 0, seed, "counting") for seed, task in enumerate(tasks)]
         left = [each for each in made if each.key not in store.finished]
         tally = Tally(number, {"count": 1.0}, silent, tmp_path / "log.jsonl")
         with closing(tally):
-            rules = Rules(in_flight, retries, frozenset(["count"]))
+            rules = Rules(in_flight, retries, frozenset(["count"] if resumable else []))
             asyncio.run(Dispatcher(iter(left), store, rules, tally).run([worker]))
     return tally
 
@@ -141,9 +144,11 @@ def test_one_attempt_that_brings_the_endpoint_down_is_written_off_in_the_end(tmp
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_an_attempt_that_kills_its_worker_costs_itself_alone_and_is_named(tmp_path, seed):
+@pytest.mark.parametrize(("late", "resumable"), [(False, True), (True, False)])
+def test_an_attempt_that_kills_its_worker_costs_itself_alone_and_is_named(tmp_path, seed, late, resumable):
     deadly = set(random.Random(seed).sample(range(20), 3))
-    tally = drive(tmp_path, Worker(Counting(lambda call, place: None), deadly), retries=0)
+    worker = Worker(Counting(lambda call, place: None), deadly, late)
+    tally = drive(tmp_path, worker, retries=0, resumable=resumable)
     assert tally.statuses == {"failed": 3, "completed": 17}
     failed = [each for each in read_run(tmp_path).trajectories if each.status == "failed"]
     assert {each.seed for each in failed} == deadly
