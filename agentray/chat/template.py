@@ -141,7 +141,7 @@ class Template:
 
     @cached_property
     def takes_parts(self) -> bool:
-        """Whether the template reads lists of parts, as those of vision models do: vLLM then gives it such."""
+        """Whether the template reads lists of parts, as vision models do: vLLM then gives it such."""
         parts = [{"type": "text", "text": _PROBE}]
         shown = self._attempt([{"role": "user", "content": parts}]) or ""
         return _PROBE in shown and "'type'" not in shown and '"type"' not in shown

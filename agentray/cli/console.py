@@ -105,7 +105,8 @@ def show(summary: Any, *, as_json: bool) -> None:
         return
     width = max((len(name) for name in plain), default=0)
     for name, value in plain.items():
-        if isinstance(value, dict) and any(value.values()) and all(isinstance(v, dict) for v in value.values()):
+        is_table = isinstance(value, dict) and all(isinstance(each, dict) for each in value.values())
+        if is_table and any(value.values()):
             print(f"{name}:")
             table({label: _flat(row) for label, row in value.items()})
             lines([f"  {label} {_short(part)}" for label, row in value.items() for part in _nested(row)])
