@@ -13,11 +13,14 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agentray.chat import Template
 from agentray.errors import PolicyError, ResourceError, UsageError
 from agentray.evaluate.suites.benchmark import Answer, AskedBy, Question
+from agentray.types import Message
 
 _CHUNK = 16
 """Questions between two writes."""
@@ -116,13 +119,19 @@ class Scorer:
     def _length(self, text: str) -> int:
         return len(self._lm.tok_encode(text, add_special_tokens=False))
 
+    @cached_property
+    def _template(self) -> Template:
+        return Template(self._lm.tokenizer)
+
     def _context(self, kind: AskedBy, question: Question) -> str:
         """What precedes the options."""
         if kind == "options":
             return question.turns[0]
-        messages = [{"role": each.role, "content": each.content} for each in question.instruction]
-        chat = [*messages, {"role": "user", "content": question.turns[0]}]
-        return str(self._lm.apply_chat_template(chat, add_generation_prompt=True))
+        chat = [*question.instruction, Message("user", question.turns[0])]
+        if not self._remote:
+            return self._template.render(self._template.adapted(chat)[0], opened=True)
+        plain = [{"role": each.role, "content": each.content} for each in chat]
+        return str(self._lm.apply_chat_template(plain, add_generation_prompt=True))
 
 
 def _instance(context: str, option: str) -> Any:

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 from endpoint import served
+from fakes import byte_tokenizer
 
 from agentray.config import SuiteConfig, load
 from agentray.data.formats import write_messages
@@ -19,11 +20,11 @@ class Letters:
 
     max_length = 40
 
+    def __init__(self):
+        self.tokenizer = byte_tokenizer("{% for m in messages %}{{ m.content }}{% endfor %}:")
+
     def tok_encode(self, text, add_special_tokens=False):
         return list(text)
-
-    def apply_chat_template(self, messages, add_generation_prompt):
-        return "".join(each["content"] for each in messages) + ":"
 
     def _encode_pair(self, context, option):
         return self.tok_encode(context), self.tok_encode(option)
