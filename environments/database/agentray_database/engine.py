@@ -11,10 +11,18 @@ from typing import Any
 
 from agentray_database.dialect.aggregates import AGGREGATES, ORDERS, WINDOWED
 from agentray_database.dialect.changes import Change, change, row_id
-from agentray_database.dialect.faults import StatementError, denied, fault, interrupted, too_big
+from agentray_database.dialect.faults import (
+    StatementError,
+    denied,
+    fault,
+    interrupted,
+    syntax,
+    too_big,
+    unsupported,
+)
 from agentray_database.dialect.functions import bodies
 from agentray_database.dialect.moments import printed
-from agentray_database.dialect.queries import Queries
+from agentray_database.dialect.queries import Queries, Query
 from agentray_database.dialect.show import show
 from agentray_database.dialect.syntax import is_table_list, parse
 
@@ -64,6 +72,8 @@ class Sandbox:
         for order in ("text", "binary", "decimal"):
             self._database.create_collation(f"m_{order}", self._guarded(ORDERS[order]))
         self._database.execute(f"PRAGMA max_page_count = {_PAGE_LIMIT}")
+        # SQLite 3.40's Bloom filter for its own indexes hashes the length of a text, whatever the collation.
+        self._database.execute("PRAGMA automatic_index = OFF")
         columns = ", ".join(f"{_quote(header)} TEXT" for header in headers)
         self._database.execute(f"CREATE TABLE {self._table} ({columns})")
         marks = ", ".join("?" * len(headers))
@@ -135,16 +145,33 @@ class Sandbox:
         shown = show(statement, self._name, self._headers)
         if shown is not None:
             return shown
-        tree = parse(statement)
-        if not is_table_list(tree):
-            self._change(change(tree, self._name, self._headers))
+        made = self._compiled(statement)
+        if isinstance(made, Change):
+            self._change(made)
             return []
-        query = Queries(self._name, self._headers).compile(tree)
-        kinds = [(column.kind, column.scale) for _, column in query.columns]
+        query = made
+        if any(column.raw for _, column in query.columns):
+            raise unsupported("BINARY in a result, which MySQL's client gives as bytes")
+        kinds = [(column.kind, None if column.unsigned else column.scale) for _, column in query.columns]
         return [
             tuple(printed(kind, value, scale) for value, (kind, scale) in zip(row, kinds, strict=True))
             for row in self._read(query.sql, _FETCH_ROWS)
         ]
+
+    def _compiled(self, statement: str) -> Change | Query:
+        """A statement compiled for SQLite.
+
+        Raises:
+            StatementError: MySQL refuses it, or it is not supported. sqlglot leaves parts out of some trees
+                that MySQL would not read: to stumble over these is a syntax error.
+        """
+        tree = parse(statement)
+        try:
+            if is_table_list(tree):
+                return Queries(self._name, self._headers).compile(tree)
+            return change(tree, self._name, self._headers)
+        except (AttributeError, TypeError, LookupError) as error:
+            raise syntax(statement) from error
 
     def _read(self, sql: str, most: int | None = None) -> list[Row]:
         """Rows of a compiled query, at most as much of them as a statement may write."""
@@ -180,7 +207,7 @@ class Sandbox:
         else:
             sql, values = f"DELETE FROM {self._table} WHERE {row_id(self._headers)} = ?", rows
         if not names and made.kind == "insert":
-            sql = f"INSERT INTO {self._table} DEFAULT VALUES"
+            sql, values = f"INSERT INTO {self._table} DEFAULT VALUES", [() for _ in rows]
         self._database.execute("BEGIN")
         try:
             self._database.executemany(sql, values)
@@ -243,6 +270,8 @@ class Sandbox:
             return denied("SELECT")
         if "disk is full" in message:
             return fault(1114, "HY000", "The table is full")
+        if re.search(r"syntax error|no such|incomplete|user-defined", message):
+            return unsupported("this statement")
         if re.search(r"too (?:big|long|many|large)|limit", message):
             return too_big()
         return fault(1105, "HY000", message)

@@ -420,3 +420,180 @@ DELETE FROM {t} WHERE {name} LIKE '%a%'
 DELETE FROM {t} ORDER BY {num} DESC LIMIT 1
 DELETE FROM {t} WHERE {name} IN ('ajax', 'OLE') LIMIT 1
 DELETE FROM {t} WHERE {num} > 9
+-- kind: other dialects
+SELECT {name} GLOB 'A*' FROM {t}
+SELECT {name} FROM {t} WHERE {name} MATCH 'x'
+SELECT rowid FROM {t}
+SELECT 'a' = 'a' COLLATE NOCASE
+SELECT CAST({num} AS INTEGER) FROM {t}
+SELECT CAST({num} AS REAL) FROM {t}
+SELECT CAST({num} AS FLOAT) FROM {t}
+SELECT CAST({num} AS INT) FROM {t}
+SELECT CAST({name} AS TEXT) FROM {t}
+SELECT CAST({name} AS VARCHAR(10)) FROM {t}
+SELECT substr({name}, 1, 2), instr({name}, 'j'), ifnull({nul}, 'n'), total({num}) FROM {t}
+SELECT strftime('%Y', {date}) FROM {t}
+SELECT {name} FROM {t} ORDER BY {num} NULLS LAST
+SELECT {name} FROM {t} LIMIT -1
+SELECT {name} FROM {t} OFFSET 1
+SELECT TOP 1 {name} FROM {t}
+SELECT {name} FROM {t} FETCH FIRST 1 ROWS ONLY
+SELECT * EXCEPT ({name}) FROM {t}
+SELECT {name} FROM {t} QUALIFY 1
+SELECT {name} FROM {t} WHERE {num} == 31
+SELECT {name} FROM {t} WHERE {name} IS 'Ajax'
+SELECT {name} FROM {t} WHERE {name} IS NOT DISTINCT FROM 'Ajax'
+SELECT COUNT(*) FILTER (WHERE {num} > 9) FROM {t}
+SELECT STRING_AGG({name}, ',') FROM {t}
+SELECT IIF(1, 2, 3)
+SELECT [{name}] FROM {t}
+-- kind: precedence of operators
+SELECT - - 5, +5, - '3', 5 & 3, 5 | 2, 5 ^ 1, ~0, 1 << 2
+SELECT 1 = 1 = 1
+SELECT 3 > 2 > 1
+SELECT 5 BETWEEN 1 AND 10 AND 1
+SELECT TRUE AND FALSE OR TRUE
+SELECT 2 + 3 * 4 - 6 / 2 % 4
+SELECT -2 * -3, 10 - 3 - 2, 2 * 3 DIV 4, 7 / 2 * 2
+SELECT NOT 1 = 2, NOT NULL IS NULL, !1 + 1
+SELECT 'a' LIKE 'A' = 1
+SELECT 1 IN (1) = 1
+SELECT CONCAT('a', NULL), CONCAT_WS(',', NULL), CONCAT()
+SELECT LENGTH(NULL), UPPER(NULL), ROUND(NULL, 2)
+SELECT INTERVAL(5, 1, 10)
+SELECT COALESCE()
+-- kind: questions as models ask them
+SELECT {name} FROM {t} WHERE {num} = (SELECT {num} FROM {t} ORDER BY {num}+0 DESC LIMIT 1)
+SELECT `{name}` FROM `{t}` WHERE `{big}` = (SELECT MAX(CAST(REPLACE(`{big}`, ',', '') AS UNSIGNED)) FROM `{t}`)
+SELECT COUNT(DISTINCT {name}) AS num_teams FROM {t} WHERE {word} = 'oslo';
+SELECT * FROM {t} WHERE {name} = 'Ajax' LIMIT 1;
+SELECT {name}, {num} FROM {t} ORDER BY CAST({num} AS DECIMAL(10,2)) DESC LIMIT 1;
+SELECT SUM(CAST(REPLACE({big}, ',', '') AS SIGNED)) FROM {t}
+SELECT AVG(CAST({num} AS DECIMAL(10,2))) FROM {t}
+SELECT AVG(CAST({num} AS SIGNED)) FROM {t}
+SELECT MIN(CAST({num} AS SIGNED)) - 1 FROM {t}
+SELECT COUNT(*) FROM {t} WHERE {word} IN ('Oslo') AND {num} IS NOT NULL AND {num} <> ''
+SELECT {name} FROM {t} WHERE CAST(SUBSTRING_INDEX({long}, ', ', -1) AS UNSIGNED) > 1999
+SELECT {name} FROM {t} WHERE STR_TO_DATE({long}, '%M %e, %Y') BETWEEN '2001-01-01' AND '2005-01-01'
+SELECT DATEDIFF(STR_TO_DATE('May 6, 2001', '%M %d, %Y'), {date}) FROM {t}
+SELECT {name} FROM {t} t1 WHERE (SELECT COUNT(*) FROM {t} t2 WHERE t2.{num} > t1.{num}) = 1
+SELECT IF(EXISTS(SELECT 1 FROM {t} WHERE {name}='Ajax'), 'yes', 'no')
+SELECT CASE WHEN COUNT(*) > 0 THEN 'Yes' ELSE 'No' END FROM {t} WHERE {name} LIKE 'a%'
+SELECT (SELECT COUNT(*) FROM {t} WHERE {word}='Oslo') - (SELECT COUNT(*) FROM {t} WHERE {word}='Bergen')
+SELECT (COUNT(*) / (SELECT COUNT(*) FROM {t})) * 100 FROM {t} WHERE {word} = 'oslo'
+SELECT ROUND(COUNT(*) * 100.0 / 3, 2) FROM {t}
+SELECT {name} FROM {t} WHERE {num} = MAX({num})
+SELECT {word}, COUNT(*) AS count FROM {t} GROUP BY {word} ORDER BY count DESC, {word} LIMIT 1
+SELECT {word} FROM {t} GROUP BY {word} HAVING COUNT(*) = 2 ORDER BY {word}
+SELECT DISTINCT({word}) FROM {t}
+SELECT ALL {word} FROM {t}
+SELECT COUNT({name}) FROM {t} WHERE NOT ({word} = 'Oslo')
+SELECT a.{name} FROM {t} a, {t} b WHERE a.{name} = 'Ajax' AND b.{name} = 'psv' AND a.{num} < b.{num}
+SELECT {name} FROM {t} WHERE {name} REGEXP '[aeiou]{2}' OR {name} REGEXP '^.{3}$'
+SELECT {name} AS 'the name' FROM {t} ORDER BY 'the name'
+SELECT {name} FROM {t} ORDER BY `{name}` ASC, {num} DESC
+SELECT {name} FROM {t} WHERE {date} >= '2001' AND {date} < '2005'
+SELECT {name} FROM {t} WHERE {digits} = 1
+SELECT COUNT(*) FROM {t} WHERE {num}
+SELECT 1 FROM DUAL
+SELECT {name} FROM {t} USE INDEX (x)
+SELECT {name} || 'x' FROM {t}
+SELECT {name} FROM {t} LIMIT 1 OFFSET 1
+SELECT GROUP_CONCAT({name}, ', ') FROM {t}
+SELECT "{name}" FROM {t} LIMIT 1
+SELECT '{name}' FROM {t} LIMIT 1
+SELECT {t}.{name} FROM {t} AS t
+SELECT name, NAME FROM {t}
+SELECT {name} FROM teams
+SELECT T.{name} FROM {t} t
+SELECT {name} FROM {t} WHERE {num} > ANY (SELECT '9')
+SELECT {name} FROM {t} WHERE ({num}) IN ((31))
+SELECT NOT {num} FROM {t}
+SELECT * FROM {t} NATURAL JOIN {t} b
+SELECT COUNT(*) FROM {t} a JOIN {t} b USING ({name})
+SELECT * FROM (VALUES (1)) x
+SELECT {name} FROM {t} WHERE {name} = 'Ajax' AND {num} = '31' XOR 1
+SELECT {num} MOD 2, {num} DIV 2 FROM {t}
+SELECT {name} FROM {t} WHERE {name} LIKE '%\_%' OR {name} LIKE '%\\%'
+SELECT REPLACE(REPLACE({big}, ',', ''), '"', '') FROM {t}
+SELECT SUM(CASE WHEN {word} = 'Oslo' THEN 1 ELSE 0 END), SUM({word} = 'Oslo'), COUNT(IF({word}='Oslo',1,NULL)) FROM {t}
+SELECT MAX(LENGTH({name})), MIN(CHAR_LENGTH({name})) FROM {t}
+SELECT {name} FROM {t} ORDER BY LENGTH({name}) DESC LIMIT 1
+SELECT {word}, AVG({num}) a FROM {t} GROUP BY {word} HAVING a > 10 AND {word} <> 'x' ORDER BY a
+SELECT {word}, SUM({num}) FROM {t} GROUP BY {word} WITH ROLLUP
+SELECT MAX(t.c) FROM (SELECT {word}, COUNT(*) c FROM {t} GROUP BY {word}) t
+SELECT ANY_VALUE({name}) FROM {t}
+SELECT {num}+0 AS p FROM {t} ORDER BY p+1
+SELECT {name} AS n FROM {t} WHERE n = 'Ajax'
+SELECT {name} AS n FROM {t} GROUP BY n HAVING n = 'ajax'
+SELECT {num} AS {name} FROM {t} ORDER BY {name}
+SELECT 5 AS x FROM {t} GROUP BY x
+SELECT COUNT(*) FROM {t} GROUP BY NULL
+SELECT COUNT(*) FROM {t} HAVING 0
+SELECT COUNT(*) FROM (SELECT 1 AS a, 2 AS a) x
+SELECT -{num}, ABS({num}), {num} * -1 FROM {t}
+SELECT CONVERT({num}, DECIMAL(10,1)), CONVERT({num}, UNSIGNED) FROM {t}
+SELECT DATE_FORMAT(STR_TO_DATE({long}, '%M %d, %Y'), '%Y-%m-%d') FROM {t}
+SELECT {date} + 0, {date} - 1 FROM {t}
+SELECT YEAR({date}) + 1, MONTH({date}) * 2 FROM {t}
+SELECT MAX(YEAR({date})) - MIN(YEAR({date})) FROM {t}
+SELECT LEFT({date}, 4) AS y, COUNT(*) FROM {t} GROUP BY LEFT({date}, 4) ORDER BY y
+SELECT {name} FROM {t} WHERE {date} = DATE('2001-05-06')
+SELECT {name} FROM {t} WHERE {date} LIKE DATE('2001-05-06')
+SELECT {name} FROM {t} WHERE {name} = 0
+SELECT {name} FROM {t} WHERE {name} = TRUE
+SELECT {name} FROM {t} WHERE {num} IN ('31', 9)
+SELECT {name} FROM {t} WHERE {num} BETWEEN '1' AND 50
+SELECT {name} FROM {t} WHERE {num} IN (SELECT 31)
+SELECT REGEXP_REPLACE({big}, '[^0-9]', '') + 0 FROM {t}
+SELECT REGEXP_SUBSTR({long}, '[0-9]{4}') FROM {t}
+SELECT {name} FROM {t} WHERE REGEXP_LIKE({name}, 'a')
+SELECT SUBSTRING({long}, LOCATE(',', {long}) + 2) FROM {t}
+SELECT SUBSTRING({long}, -4, 4), SUBSTRING({long}, LENGTH({long}) - 3) FROM {t}
+SELECT CAST(SUBSTRING({long}, LOCATE(' ', {long}) + 1, 2) AS UNSIGNED) FROM {t}
+SELECT {name} FROM {t} WHERE {dec} > 2.9 ORDER BY {dec}
+SELECT {name} FROM {t} WHERE {dec} = '3'
+SELECT {name}, RANK() OVER (ORDER BY CAST({num} AS DECIMAL(10,2)) DESC) AS r FROM {t}
+SELECT {name}, LAG({num}) OVER (ORDER BY {name}) FROM {t}
+SELECT {name}, SUM({num}) OVER (ORDER BY {name} ROWS UNBOUNDED PRECEDING) FROM {t}
+SELECT {name}, MAX({num}+0) OVER (PARTITION BY {word} ORDER BY {name}) FROM {t}
+SELECT NTILE(2) OVER (ORDER BY {name}) FROM {t}
+-- kind: changes as models write them
+INSERT INTO {t} ({name}) VALUES ('a'), ('b',)
+INSERT INTO {t} VALUES ()
+INSERT INTO {t} () VALUES ()
+INSERT INTO {t} ({name}, {name}) VALUES ('a', 'b')
+INSERT INTO {t} ({name}) VALUES ('x') ON DUPLICATE KEY UPDATE {name} = 'y'
+INSERT INTO {t} VALUES ('a','b','c','d','e','f','g','h','i'); DELETE FROM {t}
+INSERT INTO `{t}` (`{name}`, `{digits}`) VALUES ("it's", "say \"hi\"")
+INSERT INTO {t}({name},{num})VALUES('a',-0.0),('b',1E2),('c',.5),('d',5.),('e',1e-7),('f',1.10e1)
+INSERT INTO {t}({name}) VALUES (TRUE AND FALSE), (1=1), (NULL IS NULL), (LENGTH('é')), (UPPER('é'))
+INSERT INTO {t}({name}) VALUES (9999999999999999999999), (1.00000000000000000001), (0.1+0.2), (1e0/3), (2/3)
+UPDATE {t} SET {num} = {num} + 1.5 WHERE {name} IN ('Ajax')
+UPDATE {t} SET {num} = 'a' WHERE {name} = 'Ajax' AND
+UPDATE {t} SET {num} = '40', {word} = 'x' WHERE {name} = 'Ajax' OR {name} = 'psv'
+UPDATE {t} SET {num} = NULL WHERE {word} LIKE 'o%'
+UPDATE {t} SET {num} = {num} || 'x'
+UPDATE {t} SET {num} = 'x' WHERE {name} = 'Ajax' LIMIT 1
+UPDATE {t} SET {num} = DEFAULT
+UPDATE {t} SET {num} = {big}, {big} = {num} WHERE {name} = 'Ajax'
+UPDATE {t} SET {num} = (SELECT 5)
+UPDATE {t} SET {num} = (SELECT MAX({num}) FROM {t})
+UPDATE {t} SET {num} = '5' WHERE {num} = (SELECT MAX({num}) FROM {t})
+UPDATE {t}, {t} AS b SET {t}.{num} = 1
+UPDATE {t} JOIN (SELECT 'Ajax' AS n) x ON {t}.{name} = x.n SET {t}.{num} = 1
+UPDATE IGNORE {t} SET {num} = {name} + 1
+DELETE {t} FROM {t} WHERE {name} = 'Ajax'
+DELETE t FROM {t} t WHERE t.{name} = 'Ajax'
+DELETE FROM {t} AS t WHERE t.{name} = 'Ajax'
+DELETE FROM {t} WHERE 1
+DELETE FROM {t} WHERE {num} > 30
+DELETE FROM {t} t WHERE {name} = 'Ajax'
+DELETE FROM {t} USING {t} WHERE {name} = 'Ajax'
+DELETE FROM {t} WHERE {name} = (SELECT n FROM (SELECT {name} AS n FROM {t} ORDER BY {num} LIMIT 1) x)
+-- kind: other statements
+DESCRIBE {t} {name}
+SHOW TABLES;
+show columns from `{t}`;
+TABLE {t}
+VALUES (1)

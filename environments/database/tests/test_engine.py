@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from agentray_database.engine import Sandbox, table_hash
@@ -107,6 +109,11 @@ def test_forbidden_statements_are_denied_and_change_nothing(sandbox, statement):
         " SELECT COUNT(*) FROM (SELECT x, n FROM c ORDER BY n DESC)",
         "SELECT COUNT(*) FROM " + ", ".join(f"`my table` AS t{i}" for i in range(30)),
         "SELECT hex(zeroblob(1000000000))",
+        "SELECT REPEAT('a', 1000000000), LPAD('a', 1000000000, 'b')",
+        "SELECT REPEAT('a', 40) REGEXP '^(a+)+b$'",
+        "SELECT 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab' LIKE '%a%a%a%a%a%a%a%a%a%a%a%a%c'",
+        "SELECT REPLACE(REPEAT('a', 16000), 'a', REPEAT('b', 16000))",
+        "SELECT POW(10, 400), EXP(1000), 1e300 * 1e300",
         "SELECT printf('%2000000000d', 1)",
         "INSERT INTO `my table` WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
         " SELECT printf('%9000d', x), x, x FROM c",
@@ -117,6 +124,62 @@ def test_bombs_end_soon_as_text(sandbox, statement):
     before = sandbox.table_hash()
     assert len(sandbox.execute(statement)) < 900
     assert sandbox.table_hash() == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows"),
+    [
+        ("SELECT LENGTH('Ôle'), 'a' = 'A', 'Ôle' LIKE '%OLE%', CAST('2.75' AS SIGNED)", "[(4, 1, 1, 2)]"),
+        ("SELECT FORMAT(1234.5, 2), LEFT('Ôle', 1), 7 DIV 2 # so", "[('1,234.50', 'Ô', 3)]"),
+        ("SELECT COUNT(DISTINCT Name) FROM `my table` WHERE 0", "[(0,)]"),
+        ("SELECT GROUP_CONCAT(`No.` ORDER BY 'same' SEPARATOR '; ') FROM `my table`", "[('3; 2; 1',)]"),
+        ("SELECT a.Name FROM `my table` a, `my table` b WHERE b.Name = 'ase' AND a.Name = 'bob '",
+         "[('bob',)]"),
+        ("SELECT DATE('2001-05-06'), 1 / 3, 1e0", "[(datetime.date(2001, 5, 6), Decimal('0.3333'), 1.0)]"),
+        ("DESCRIBE `my table`",
+         "[('No.', 'text', 'YES', '', None, ''), ('Name', 'text', 'YES', '', None, ''), "
+         "('Goals', 'text', 'YES', '', None, '')]"),
+    ],
+)  # fmt: skip
+def test_answers_are_mysqls(sandbox, statement, rows):
+    assert sandbox.execute(statement) == rows
+
+
+@pytest.mark.parametrize(
+    ("statement", "kept"),
+    [
+        ("UPDATE `my table` SET Goals = 7.400 WHERE `No.` = '1'", "7.400"),
+        ("UPDATE `my table` t SET t.Goals = t.Goals + 1 WHERE t.`No.` = '1'", "10"),
+        ("UPDATE `my table` SET Goals = '5', Name = Goals WHERE Name = 'ase' ORDER BY Name LIMIT 1", "5"),
+    ],
+)
+def test_a_text_column_keeps_a_number_as_mysql_writes_it(sandbox, statement, kept):
+    assert sandbox.execute(statement) == "[]"
+    assert sandbox.query("SELECT Goals FROM `my table` WHERE `No.` = '1'") == [(kept,)]
+
+
+def test_a_change_that_meets_no_number_changes_nothing(sandbox):
+    before = sandbox.table_hash()
+    assert sandbox.execute("UPDATE `my table` SET Goals = Goals + 1").startswith("1292 (22007)")
+    assert sandbox.table_hash() == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT Name, * FROM `my table`",
+        "SELECT Name, FROM `my table`",
+        "SELECT Name::int FROM `my table`",
+        "SELECT CAST(Name AS CHAR(2) FROM `my table`",
+        "SELECT Group FROM `my table`",
+        "SELECT Name FROM `my table` ORDER BY Goals NULLS LAST",
+        "SELECT 1 = 1 = 1",
+        "SELECT (SELECT Name FROM `my table`)",
+        "SELECT COUNT(*) FROM (SELECT Name FROM `my table`)",
+    ],
+)
+def test_what_mysql_refuses_or_reads_otherwise_is_an_error(sandbox, statement):
+    assert re.match(r"\d{4} \([0-9A-Z]{5}\): ", sandbox.execute(statement))
 
 
 def test_long_results_are_cut_at_800_characters(sandbox):

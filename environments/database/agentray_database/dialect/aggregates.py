@@ -213,15 +213,15 @@ class GroupConcat:
             self._rows.append((text, *keys))
 
     def finalize(self) -> str | None:
-        """The texts in order, joined."""
+        """The texts in order, joined; of equal keys the last row comes first, as from MariaDB's tree."""
         rows = self._rows
+        if self._distinct:
+            kept = {collation.weights(row[0]).rstrip(" "): row for row in reversed(rows)}
+            rows = [row for row in rows if kept[collation.weights(row[0]).rstrip(" ")] is row]
+        rows = rows[::-1] if self._orders else rows
         for index, order in reversed(list(enumerate(self._orders.split(), 1))):
             rows = sorted(rows, key=cmp_to_key(_by(index, order[:-1])), reverse=order[-1] == "-")
         texts = [row[0] for row in rows]
-        if self._distinct:
-            texts = list({collation.weights(text).rstrip(" "): text for text in reversed(texts)}.values())[
-                ::-1
-            ]
         joined = self._separator.join(texts) if texts else None
         if joined is not None and len(joined) > VALUE_LIMIT:
             raise too_big()

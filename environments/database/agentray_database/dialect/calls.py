@@ -34,6 +34,15 @@ if TYPE_CHECKING:
     from agentray_database.dialect.expressions import Compiler
 
 _DENIED = frozenset({"load_extension", "load_file", "sleep", "benchmark", "get_lock"})
+_ABSENT = """
+    time timediff sec_to_time time_to_sec maketime addtime subtime timestamp uuid version database
+    schema user current_user session_user connection_id last_insert_id row_count found_rows rand conv
+    oct soundex unhex sha2 crc32 unix_timestamp from_unixtime period_add period_diff yearweek weekofyear
+    bit_and bit_or bit_xor bit_count lag lead first_value last_value nth_value ntile percent_rank
+    cume_dist char convert_tz utc_date utc_time utc_timestamp to_base64 from_base64 compress sin cos tan
+    cot asin acos atan atan2 degrees radians pi values
+"""
+"""Functions of MySQL's that are not done here."""
 _OPERATORS = {"mod": "%"}
 
 
@@ -52,6 +61,8 @@ def call(compiler: Compiler, node: exp.Expression) -> Typed:
         return _SPECIAL[name](compiler, name, node.expressions)
     if name in _DENIED:
         raise denied("EXECUTE")
+    if name in _ABSENT.split() or name.startswith("json_"):
+        raise unsupported(f"{name.upper()}()")
     if name not in FUNCTIONS or name.startswith("trim_"):
         raise fault(1305, "42000", f"FUNCTION {node.this} does not exist")
     return invoke(compiler, FUNCTIONS[name], [compiler.compile(each) for each in node.expressions])
@@ -244,6 +255,8 @@ def trim(compiler: Compiler, node: exp.Expression) -> Typed:
     """TRIM([LEADING|TRAILING|BOTH] [x FROM] y)."""
     only(node, "this", "expression", "position")
     remove = node.args.get("expression")
+    if node.args.get("position") and remove is None:
+        raise unsupported("TRIM with a side and nothing to remove")
     removed = compiler.compile(remove) if remove is not None else Typed("' '", "str")
     name = "trim_" + str(node.args.get("position") or "BOTH").lower()
     return invoke(compiler, FUNCTIONS[name], [compiler.compile(node.this), removed])

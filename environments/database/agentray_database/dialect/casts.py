@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentray_database.dialect.faults import fault, out_of_range, syntax, truncated, unsupported
 from agentray_database.dialect.functions import helper
-from agentray_database.dialect.syntax import only
+from agentray_database.dialect.syntax import only, written
 from agentray_database.dialect.typed import (
     Typed,
     derived,
@@ -35,6 +35,13 @@ def cast(compiler: Compiler, node: exp.Expression) -> Typed:
     only(node, "this", "to")
     value, to = compiler.compile(node.this), node.args["to"]
     kind = to.this.name if hasattr(to.this, "name") else str(to.this)
+    only(to, "this", "expressions", "kind", "nested")
+    for each in to.expressions:
+        only(each, "this")
+    if kind == "CHARACTER_SET" and to.args["kind"].name.lower() not in ("utf8mb4", "utf8", "utf8mb3"):
+        raise unsupported(f"CONVERT USING {to.args['kind'].name}")
+    if not all(each.name.isdigit() for each in to.expressions):
+        raise syntax(written(to))
     parameters = [int(each.name) for each in to.expressions]
     if kind in ("BIGINT", "UBIGINT"):
         return _integer(value, compiler.strict, kind == "UBIGINT")
@@ -47,10 +54,10 @@ def cast(compiler: Compiler, node: exp.Expression) -> Typed:
     if kind == "DOUBLE":
         return to_double(replace(value, constant=None), compiler.strict)
     if kind == "BINARY" and value.kind == "str":
-        return replace(value, binary=True, constant=None)
+        return replace(value, binary=True, raw=True, constant=None)
     if kind in ("TIME", "BINARY", "FLOAT", "JSON", "YEAR"):
         raise unsupported(f"CAST AS {kind}")
-    raise syntax(to.sql(dialect="mysql") + ")")
+    raise syntax(written(to) + ")")
 
 
 def _integer(value: Typed, strict: bool, unsigned: bool) -> Typed:

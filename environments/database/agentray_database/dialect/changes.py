@@ -8,10 +8,10 @@ from typing import Any
 from sqlglot import exp
 
 from agentray_database.dialect.expressions import Compiler
-from agentray_database.dialect.faults import fault, unknown_column, unknown_table, unsupported
+from agentray_database.dialect.faults import fault, syntax, unknown_column, unknown_table, unsupported
 from agentray_database.dialect.queries import Queries, limited
 from agentray_database.dialect.scope import Scope, Source
-from agentray_database.dialect.syntax import is_table_list, only
+from agentray_database.dialect.syntax import is_table_list, only, written
 from agentray_database.dialect.typed import Typed, literal, to_text
 
 
@@ -41,6 +41,8 @@ def change(tree: exp.Expression, table: str, headers: list[str]) -> Change:
         only(tree, "this", "expressions", "where", "order", "limit", "ignore")
         return _update(tree, queries, headers)
     only(tree, "this", "where", "order", "limit", "cluster", "using", "ignore")
+    if tree.this.alias:
+        raise syntax(tree.this.alias)
     scope, sql = _rows(tree, queries, tree.this)
     return Change(
         "delete", (f"SELECT {_row_id(sql, headers)} FROM {sql}{_clauses(tree, queries, scope)}",), ()
@@ -108,11 +110,11 @@ def _update(tree: exp.Expression, queries: Queries, headers: list[str]) -> Chang
     scope, sql = _rows(tree, queries, tree.this)
     clauses = _clauses(tree, queries, scope)
     compiler = queries.compiler(scope, "field list", False)
-    written: dict[int, Typed] = {}
+    changed: dict[int, Typed] = {}
     source = scope.sources[0]
     for each in tree.expressions:
         if not isinstance(each, exp.EQ) or not isinstance(each.this, exp.Column):
-            raise unsupported(each.sql(dialect="mysql")[:60])
+            raise unsupported(written(each))
         only(each.this, "this", "table")
         if each.this.text("table") and each.this.text("table") != source.name:
             raise unknown_column(f"{each.this.text('table')}.{each.this.name}", "field list")
@@ -120,11 +122,11 @@ def _update(tree: exp.Expression, queries: Queries, headers: list[str]) -> Chang
         value = _stored(compiler, each.expression)
         if len(value.sql) > 20_000:
             raise unsupported("assignments that build on one another")
-        written[index] = value
+        changed[index] = value
         source.columns[index] = (headers[index], replace(value, kind="str", scale=None, constant=None))
-    values = ", ".join(value.sql for value in written.values())
+    values = ", ".join(value.sql for value in changed.values())
     return Change(
-        "update", (f"SELECT {_row_id(sql, headers)}, {values} FROM {sql}{clauses}",), tuple(written)
+        "update", (f"SELECT {_row_id(sql, headers)}, {values} FROM {sql}{clauses}",), tuple(changed)
     )
 
 
@@ -166,7 +168,7 @@ def _insert(tree: exp.Expression, queries: Queries, table: str, headers: list[st
     if len(set(columns)) < len(columns):
         raise fault(1110, "42000", f"Column '{headers[columns[-1]]}' specified twice")
     if not isinstance(target, exp.Table):
-        raise unsupported(target.sql(dialect="mysql")[:60])
+        raise unsupported(written(target))
     only(target, "this")
     if target.name != table:
         raise unknown_table(target.name)
@@ -196,6 +198,9 @@ def _inserted(source: exp.Expression, columns: list[int], queries: Queries) -> l
             if isinstance(row, exp.Tuple)
             else [row.this if isinstance(row, exp.Paren) else row]
         )
+        if not cells and len(columns) in (0, len(queries.headers)):
+            rows.append("SELECT " + ", ".join(["NULL"] * len(columns) or ["1"]))
+            continue
         if len(cells) != len(columns):
             raise fault(1136, "21S01", f"Column count doesn't match value count at row {number}")
         rows.append("SELECT " + ", ".join(_stored(compiler, cell).sql for cell in cells))

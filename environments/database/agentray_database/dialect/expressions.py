@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from agentray_database.dialect import calls, casts, groups
-from agentray_database.dialect.faults import fault, out_of_range, unsupported
+from agentray_database.dialect import calls, casts, groups, literals
+from agentray_database.dialect.faults import fault, out_of_range, syntax, unsupported
 from agentray_database.dialect.scope import Scope
-from agentray_database.dialect.syntax import only
+from agentray_database.dialect.syntax import only, written
 from agentray_database.dialect.typed import (
     MOMENTS,
     Kind,
@@ -23,7 +23,6 @@ from agentray_database.dialect.typed import (
     decimal_scale,
     derived,
     literal,
-    to_double,
     to_text,
     to_truth,
 )
@@ -82,7 +81,7 @@ class Compiler:
             return self._arithmetic(node, _ARITHMETIC[type(node)])
         method = _METHODS.get(type(node))
         if method is None:
-            raise unsupported(node.sql(dialect="mysql")[:60])
+            raise unsupported(written(node))
         return method(self, node)
 
     def column(self, node: exp.Expression) -> Typed:
@@ -91,6 +90,8 @@ class Compiler:
         name, table = node.name, node.text("table") or None
         if isinstance(node.this, exp.Star):
             raise unsupported("* inside an expression")
+        if not isinstance(node.this, exp.Identifier):
+            raise syntax(written(node))
         quoted = node.this.quoted
         if table is None and not quoted and name.upper() in _NOW:
             kind: Any = _NOW[name.upper()]
@@ -98,14 +99,14 @@ class Compiler:
         if self.clause == "having clause":
             return self._having_column(name, table)
         if table is None and self.clause == "order clause" and self.scope.find(name, None) is None:
-            alias = self.scope.aliases.get(name.lower())
+            alias = self.scope.alias(name)
             if alias is not None:
                 return alias
         return self.scope.column(name, table, self.clause)
 
     def _having_column(self, name: str, table: str | None) -> Typed:
         """HAVING sees the SELECT list and the expressions of GROUP BY only."""
-        alias = self.scope.aliases.get(name.lower()) if table is None else None
+        alias = self.scope.alias(name) if table is None else None
         if alias is not None:
             return alias
         found = self.scope.column(name, table, self.clause)
@@ -113,23 +114,6 @@ class Compiler:
         if inside or any(found.sql == each.sql for each in self.scope.aliases.values()):
             return found
         raise fault(1054, "42S22", f"Unknown column '{name}' in 'having clause'")
-
-    def _literal(self, node: exp.Expression) -> Typed:
-        text = node.name
-        if node.args.get("is_string") or isinstance(node, exp.National):
-            return Typed(literal(text), "str", constant=text)
-        if "e" in text.lower():
-            value = float(text)
-            if value in (float("inf"), float("-inf")):
-                raise out_of_range("DOUBLE")
-            return Typed(repr(value), "dbl", constant=text)
-        if text.isdigit() and int(text) < 2**63:
-            return Typed(str(int(text)), "int", constant=str(int(text)))
-        whole, _, rest = text.partition(".")
-        if len(whole) + len(rest) > 65 or len(rest) > 38:
-            raise unsupported(f"the number {text}")
-        digits = f"{int(whole or '0')}.{rest}" if rest else str(int(whole))
-        return Typed(literal(digits), "dec", len(rest), constant=digits)
 
     def _boolean(self, node: exp.Expression) -> Typed:
         return Typed("1" if node.this else "0", "int")
@@ -148,7 +132,8 @@ class Compiler:
         return compared(operator, self.compile(left), self.compile(right), self.strict)
 
     def _equal_tuples(self, left: exp.Expression, right: exp.Expression) -> Typed:
-        if len(left.expressions) != len(right.expressions):
+        tuples = isinstance(left, exp.Tuple) and isinstance(right, exp.Tuple)
+        if not tuples or len(left.expressions) != len(right.expressions):
             raise fault(1241, "21000", f"Operand should contain {len(left.expressions)} column(s)")
         parts = [
             compared("=", self.compile(first), self.compile(second), self.strict)
@@ -186,11 +171,17 @@ class Compiler:
         for value in (left, right):
             if value.kind in MOMENTS:
                 raise unsupported("arithmetic with a date; use DATE_ADD or DATEDIFF")
+            if value.kind == "dec" and value.unsigned:
+                raise out_of_range("BIGINT UNSIGNED")
             if value.kind == "str" and value.scale == 0:
                 raise unsupported("arithmetic with CAST AS CHAR, where MariaDB drops the fraction")
         kinds = {left.kind, right.kind}
         kind: Kind = (
-            "dbl" if kinds & {"dbl", "str"} or kinds == {"null"} else "dec" if "dec" in kinds else "int"
+            "dbl"
+            if kinds & {"dbl", "str", "null"} or kinds == {"null"}
+            else "dec"
+            if "dec" in kinds
+            else "int"
         )
         scale: int | None = None
         if kind == "int" and operator == "/":
@@ -218,7 +209,7 @@ class Compiler:
             raise unsupported("a negative date")
         if value.kind == "int" and not value.constant and node.this.find(exp.Column, exp.Query) is None:
             raise unsupported("the negative of a computed constant")
-        value = to_double(value, self.strict) if value.kind == "str" else value
+        value = convert(value, "dbl", None, self.strict) if value.kind in ("str", "null") else value
         constant = f"-{value.constant}" if value.constant else None
         result = derived(f"m_negative({value.sql}, '{value.kind}')", value.kind, (value,), value.scale)
         return replace(result, constant=constant)
@@ -364,8 +355,8 @@ class Compiler:
 
 _METHODS: dict[type, Callable[[Compiler, Any], Typed]] = {
     exp.Column: Compiler.column,
-    exp.Literal: Compiler._literal,
-    exp.National: Compiler._literal,
+    exp.Literal: literals.literal_value,
+    exp.National: literals.literal_value,
     exp.Boolean: Compiler._boolean,
     exp.Null: Compiler._null,
     exp.Neg: Compiler._negative,

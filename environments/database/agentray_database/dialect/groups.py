@@ -36,7 +36,8 @@ def aggregate(compiler: Compiler, name: str, nodes: list[Any]) -> Typed:
     values = _inside(compiler, arguments)
     check_count(name.upper(), len(values), 1, 1000 if name == "count" and distinct else 1)
     if name == "count":
-        sql = f"a_count_distinct({', '.join(map(_key, values))})" if distinct else f"count({values[0].sql})"
+        keys = ", ".join(map(_key, values))
+        sql = f"coalesce(a_count_distinct({keys}), 0)" if distinct else f"count({values[0].sql})"
         return Typed(sql, "int")
     value = values[0]
     if value.kind == "str" and value.scale == 0 and name not in ("min", "max"):

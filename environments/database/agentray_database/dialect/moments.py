@@ -378,7 +378,7 @@ def printed(kind: Kind, value: Any, scale: int | None) -> Any:
     if kind == "dbl" and scale is not None:
         return float(double_text(value, scale))
     if kind == "dec":
-        return round_to(Decimal(value), scale or 0)
+        return int(value) if scale is None else round_to(Decimal(value), scale)
     if kind in ("date", "datetime"):
         return read_moment(value)
     return value

@@ -139,7 +139,10 @@ def _remainder(left: Number, right: Number) -> Number:
         return math.fmod(left, right)
     if isinstance(left, int) and isinstance(right, int):
         return abs(left) % abs(right) * (1 if left >= 0 else -1)
-    return Decimal(left) % Decimal(right)
+    remainder = Decimal(left) % Decimal(right)
+    if remainder.is_zero() and left < 0:
+        raise unsupported("a remainder of minus zero")
+    return remainder
 
 
 def _whole_quotient(left: Number, right: Number) -> int:
@@ -197,6 +200,8 @@ def rounded_result(arguments: list[Typed]) -> tuple[Kind, int | None]:
         return "dec", min(max(digits, 0), 38)
     if first.kind == "dbl":
         return "dbl", max(digits, 0) if digits < 31 else None
+    if first.kind == "int" and digits < 0 and first.constant is None:
+        raise unsupported("ROUND or TRUNCATE of a computed whole number before the point")
     return first.kind, first.scale
 
 

@@ -12,7 +12,7 @@ from sqlglot import exp
 from agentray_database.dialect.expressions import Compiler
 from agentray_database.dialect.faults import fault, syntax, unknown_column, unknown_table, unsupported
 from agentray_database.dialect.scope import Scope, Source
-from agentray_database.dialect.syntax import only
+from agentray_database.dialect.syntax import only, written
 from agentray_database.dialect.typed import Typed, common, convert
 
 _CLAUSES = (
@@ -55,7 +55,7 @@ class Queries:
             strict: Whether the statement changes it.
             settled: Whether a decimal of an aggregate is cut to the digits of its type.
         """
-        self._table, self._headers, self.strict, self._is_settled = table, headers, strict, settled
+        self._table, self.headers, self.strict, self._is_settled = table, headers, strict, settled
         self._with: dict[str, tuple[exp.Expression, list[str]]] = {}
         self._aliases = 0
         self._depth = 0
@@ -73,7 +73,7 @@ class Queries:
                 return self._union(node, parent)
             if isinstance(node, exp.Select):
                 return self._select(node, parent)
-        raise unsupported(node.sql(dialect="mysql")[:60])
+        raise unsupported(written(node))
 
     @contextmanager
     def _names(self, node: exp.Expression) -> Iterator[None]:
@@ -97,7 +97,7 @@ class Queries:
     def table(self) -> tuple[Source, str]:
         """The table as a source, and its SQL."""
         alias = self._alias()
-        columns = [(name, Typed(f"{alias}.{_quote(name)}", "str", bare=True)) for name in self._headers]
+        columns = [(name, Typed(f"{alias}.{_quote(name)}", "str", bare=True)) for name in self.headers]
         return Source(self._table, columns), f"{_quote(self._table)} AS {alias}"
 
     def _alias(self) -> str:
@@ -113,9 +113,11 @@ class Queries:
             names = [column.name for column in node.args["alias"].args.get("columns") or []]
             return self._derived(self.compile(node.this, None), node.alias, names)
         if not isinstance(node, exp.Table):
-            raise unsupported(node.sql(dialect="mysql")[:60])
+            raise unsupported(written(node))
         only(node, "this", "alias")
         name = node.name
+        if node.args.get("alias") is not None and node.args["alias"].args.get("columns"):
+            raise syntax(written(node))
         if name in self._with and isinstance(node.this, exp.Identifier):
             query, names = self._with.pop(name)
             try:
@@ -142,6 +144,8 @@ class Queries:
 
     def _from(self, node: exp.Expression, scope: Scope) -> str:
         start = node.args.get("from_")
+        if start is None and node.args.get("joins"):
+            raise syntax("")
         if start is None or (isinstance(start.this, exp.Table) and start.this.name.upper() == "DUAL"):
             return ""
         source, sql = self.source(start.this, scope)
@@ -150,11 +154,13 @@ class Queries:
         for join in joins:
             only(join, "this", "side", "kind", "on")
             kind = str(join.args.get("kind") or "").replace("OUTER", "")
+            if join.args.get("using") is not None:
+                raise unsupported(written(join))
             how = _JOINS.get((str(join.args.get("side") or ""), kind))
             if how is None:
-                raise unsupported(join.sql(dialect="mysql")[:60])
+                raise unsupported(written(join))
             source, joined = self.source(join.this, scope)
-            if any(source.name.lower() == each.name.lower() for each in scope.sources):
+            if any(source.name == each.name for each in scope.sources):
                 raise fault(1066, "42000", f"Not unique table/alias: '{source.name}'")
             scope.sources.append(source)
             sql += how + joined
@@ -167,6 +173,8 @@ class Queries:
 
     def _select(self, node: exp.Expression, parent: Scope | None) -> Query:
         only(node, *_CLAUSES)
+        if not node.expressions:
+            raise syntax("")
         scope, parts = Scope(parent), Select()
         parts.source = self._from(node, scope)
         if node.args.get("where"):
@@ -178,6 +186,9 @@ class Queries:
         for each in node.expressions:
             parts.items += self._items(each, compiler)
         scope.aliases = {name.lower(): item for name, item in reversed(parts.items)}
+        scope.repeated = {
+            name.lower() for name, item in parts.items if item.sql != scope.aliases[name.lower()].sql
+        }
         self._having(node, scope, parts)
         self._order(node, scope, parts)
         if scope.aggregated or parts.groups:
@@ -197,14 +208,14 @@ class Queries:
             return [column for source in compiler.scope.sources for column in source.columns]
         if isinstance(node, exp.Column) and isinstance(node.this, exp.Star):
             table = node.text("table")
-            found = [source for source in compiler.scope.sources if source.name.lower() == table.lower()]
+            found = [source for source in compiler.scope.sources if source.name == table]
             if not found:
                 raise fault(1051, "42S02", f"Unknown table '{table}'")
             return list(found[0].columns)
         if isinstance(node, exp.Alias):
             only(node, "this", "alias")
             return [(node.alias, compiler.compile(node.this))]
-        name = node.name if isinstance(node, exp.Column) else node.sql(dialect="mysql")
+        name = node.name if isinstance(node, exp.Column) else written(node)
         return [(name, compiler.compile(node))]
 
     def _group(self, node: exp.Expression, scope: Scope, parts: Select) -> None:
@@ -269,8 +280,10 @@ class Queries:
             if not node.name.isdigit() or not 1 <= int(node.name) <= len(parts.items):
                 raise unknown_column(node.name, "order clause")
             return parts.items[int(node.name) - 1][1]
-        if isinstance(node, exp.Column) and not node.text("table") and node.name.lower() in scope.aliases:
-            return scope.aliases[node.name.lower()]
+        if isinstance(node, exp.Column) and not node.text("table"):
+            alias = scope.alias(node.name)
+            if alias is not None:
+                return alias
         return self.compiler(scope, "order clause").compile(node)
 
     @staticmethod
@@ -344,7 +357,7 @@ class Queries:
         elif isinstance(key, exp.Column) and not key.text("table") and key.name.lower() in names:
             index = names.index(key.name.lower())
         else:
-            raise unknown_column(key.sql(dialect="mysql"), "order clause")
+            raise unknown_column(written(key), "order clause")
         return f"{index + 1}{columns[index][1].collate}" + (" DESC" if node.args.get("desc") else "")
 
 
@@ -361,7 +374,7 @@ def limited(node: exp.Expression) -> str:
         if number is not None:
             given = number.expression
             if not isinstance(given, exp.Literal) or given.is_string or not given.name.isdigit():
-                raise syntax(number.expression.sql(dialect="mysql"))
+                raise syntax(written(number.expression))
             clause += f" {word} {min(int(number.expression.name), 2**62)}"
     return clause
 

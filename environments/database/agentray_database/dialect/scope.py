@@ -28,6 +28,8 @@ class Scope:
     """SQL of the expressions of GROUP BY, which have one value in a group."""
     aggregated: bool = False
     """Whether an aggregate was met."""
+    repeated: set[str] = field(default_factory=set)
+    """Names that the SELECT list gives to different columns."""
     reaches_out: bool = False
     """Whether a name of an outer query was met."""
 
@@ -53,6 +55,16 @@ class Scope:
             outer = outer.parent
         raise unknown_column(f"{table}.{name}" if table else name, clause)
 
+    def alias(self, name: str) -> Typed | None:
+        """The column of the SELECT list with this name.
+
+        Raises:
+            StatementError: There are several.
+        """
+        if name.lower() in self.repeated:
+            raise fault(1052, "23000", f"Column '{name}' in order clause is ambiguous")
+        return self.aliases.get(name.lower())
+
     def find(self, name: str, table: str | None) -> Typed | None:
         """The column among this query's own tables.
 
@@ -62,7 +74,7 @@ class Scope:
         matches = [
             column
             for source in self.sources
-            if table is None or source.name.lower() == table.lower()
+            if table is None or source.name == table
             for header, column in source.columns
             if header.lower() == name.lower()
         ]

@@ -29,6 +29,8 @@ class Typed:
     """Whether it reads a column outside of aggregates, so that a group has no single value for it."""
     binary: bool = False
     """Whether text compares by code point."""
+    raw: bool = False
+    """Whether it is text that MySQL's client would give as bytes."""
     constant: str | None = None
     """The value of a literal."""
 
@@ -50,9 +52,8 @@ def literal(text: str) -> str:
 def derived(sql: str, kind: Kind, of: Iterable[Typed], scale: int | None = None) -> Typed:
     """An expression made of others."""
     parts = tuple(of)
-    return Typed(
-        sql, kind, scale, bare=any(part.bare for part in parts), binary=any(part.binary for part in parts)
-    )
+    binary, raw = any(part.binary for part in parts), any(part.raw for part in parts) and kind == "str"
+    return Typed(sql, kind, scale, bare=any(part.bare for part in parts), binary=binary, raw=raw)
 
 
 def to_text(value: Typed) -> Typed:
@@ -115,7 +116,8 @@ def to_integer(value: Typed, strict: bool) -> Typed:
         sql = f"m_integer({_number_text(value)}, {strict:d})"
     elif value.kind in MOMENTS:
         sql = f"m_digits({sql})"
-    return replace(value, sql=sql, kind="int", scale=None)
+    constant = value.constant if value.kind == "int" else None
+    return replace(value, sql=sql, kind="int", scale=None, constant=constant)
 
 
 def to_moment(value: Typed, strict: bool) -> Typed:
