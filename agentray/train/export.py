@@ -38,10 +38,13 @@ def write_model(
     own = model.generation_config
     if given is not None:
         model.generation_config = GenerationConfig()
+    # By itself `save_pretrained` writes on the first worker only, and another may be the one that is left.
+    model.should_save_on_this_rank = lambda is_main_process: True
     try:
         model.save_pretrained(directory, state_dict=state)
     finally:
         model.generation_config = own
+        del model.should_save_on_this_rank
     if given is not None:
         (directory / _GENERATION).write_bytes(Path(given).read_bytes())
     # `save_pretrained` notes the type the model trained in, not the one of the weights it was given.
