@@ -8,7 +8,6 @@ Every stage is the one its own command runs, so an interrupted quickstart goes o
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -97,8 +96,6 @@ def run(config: QuickstartConfig) -> dict[str, Any]:
         UsageError: A setting is wrong, or `benchmark` is no file of such records.
         AgentrayError: As the stages do.
     """
-    # Where other work shares the cores, threads that spin at a barrier wait for one that does not run.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     return _Quickstart(config).run()
 
 
