@@ -117,9 +117,9 @@ def run(config: MixConfig, progress: Progress = silent) -> MixSummary:
     limit = min(config.max_length, context_length(config.model) or config.max_length)
     adapted: Counter[str] = Counter()
     tokenized: dict[str, list[list[Sample]]] = {}
-    for number, (name, contents) in enumerate((agent | general).items()):
-        progress(number, len(agent | general), source=name)
+    for number, (name, contents) in enumerate((agent | general).items(), 1):
         tokenized[name] = _tokenize(contents, template, limit, adapted)
+        progress(number, len(agent | general), source=name)
     check_usable("agent", config.eta, agent, tokenized, limit)
     check_usable("general", 1 - config.eta, general, tokenized, limit)
     parts = {
