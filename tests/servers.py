@@ -66,7 +66,7 @@ async def served(complete, listed):
     app = web.Application()
     app.router.add_post("/v1/chat/completions", complete)
     app.router.add_get("/v1/models", listed)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
@@ -118,7 +118,7 @@ def endpoint(answer, *, models=("m",), path="/v1", seen=None):
         app = web.Application(middlewares=[noted])
         app.router.add_post(f"{path}/chat/completions", chat)
         app.router.add_get(f"{path}/models", listing)
-        runner = web.AppRunner(app, shutdown_timeout=1)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner
