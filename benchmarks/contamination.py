@@ -31,11 +31,11 @@ from processes import TreeSampler
 
 from agentray import manifest
 from agentray.config import ContaminationConfig
-from agentray.data.contamination.examples import read_examples
-from agentray.data.contamination.search import Search
-from agentray.data.contamination.sources import parse_source
-from agentray.data.contamination.spans import build_index
-from agentray.data.contamination.words import WordTokenizer
+from agentray.contamination.examples import read_examples
+from agentray.contamination.search import Search
+from agentray.contamination.sources import parse_source
+from agentray.contamination.spans import build_index
+from agentray.contamination.words import WordTokenizer
 
 LENGTH = 10
 _NUM_EXAMPLES, _EXAMPLE_WORDS = 1000, 100
@@ -129,7 +129,7 @@ def ray_stage(directory: Path, budget: int) -> list[int]:
     """The whole stage on a local Ray of two CPUs."""
     import ray
 
-    from agentray.evaluate.contamination.run import run
+    from agentray.contamination.run import run
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     config = ContaminationConfig(

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from agentray import manifest
-from agentray.cli.quickstart import QuickstartConfig, general_answers, training
 from agentray.cluster import connected
 from agentray.config import (
     EngineConfig,
@@ -27,11 +26,12 @@ from agentray.config import (
     MixConfig,
     RolloutConfig,
 )
-from agentray.data.filtering import run as filter_run
 from agentray.evaluate.run import run as evaluate
+from agentray.mix.corpus import run as mix
+from agentray.recipes.quickstart import QuickstartConfig, general_answers, training
 from agentray.rollout.run import run as rollout
-from agentray.train.corpus import run as mix
 from agentray.train.run import run as train
+from agentray.transforms.filtering import run as filter_run
 
 
 def point(config: QuickstartConfig, num_household: int, num_test: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from agentray import config
-from agentray.cli.quickstart import QuickstartConfig
+from agentray.recipes.quickstart import QuickstartConfig
 
 TABLES: dict[str, type[config.Settings]] = {
     "rollout": config.RolloutConfig,

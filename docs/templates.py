@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import templates
 
 from agentray.chat import Template
-from agentray.data.samples import Built, build
+from agentray.mix.samples import Built, build
 from agentray.types import Conversation, Message
 
 CALL = {"type": "function", "id": "call00001", "function": {"name": "look", "arguments": {"at": "door"}}}

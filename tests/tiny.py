@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
-from agentray.data.samples import Sample
+from agentray.mix.samples import Sample
 from agentray.train.model import ATTENTION
 
 SIZE = {

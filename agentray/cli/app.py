@@ -129,7 +129,7 @@ def filter_(
     dry_run: DryRun = False,
 ) -> None:
     """Keep the trajectories that earned their reward; say why others were dropped."""
-    from agentray.data.filtering import run
+    from agentray.transforms.filtering import run
 
     settings = resolved(
         FilterConfig, "filter", config, sets, dry_run, runs=run_, min_reward=min_reward, out=out
@@ -157,7 +157,7 @@ def mix(
 ) -> None:
     """Tokenize the corpora, prove the loss masks, and fix the proportions."""
     from agentray.cli.samples import show_samples
-    from agentray.train.corpus import run
+    from agentray.mix.corpus import run
 
     values = {"agent": agent, "general": general, "model": model, "eta": eta, "out": out}
     settings = resolved(MixConfig, "mix", config, sets, dry_run, **values)
@@ -285,7 +285,7 @@ def quickstart(
     dry_run: DryRun = False,
 ) -> None:
     """The whole loop once, on this machine: collect, filter, mix, train, evaluate, report; then serve it."""
-    from agentray.cli.quickstart import QuickstartConfig, conclude, run
+    from agentray.recipes.quickstart import QuickstartConfig, conclude, run
 
     settings = resolved(QuickstartConfig, "quickstart", config, sets, dry_run, out=out, minutes=minutes)
     report = run(settings)

@@ -11,8 +11,8 @@ from agentray.cli.options import ConfigFile, DryRun, Json, Out, Sets, resolved
 from agentray.config import ContaminationConfig
 
 if TYPE_CHECKING:
-    from agentray.evaluate.contamination.overlap import Overlap
-    from agentray.evaluate.contamination.run import ContaminationSummary
+    from agentray.contamination.overlap import Overlap
+    from agentray.contamination.run import ContaminationSummary
 
 _SHOWN_CHARACTERS = 240
 _SHOWN_NAMES = 20
@@ -36,7 +36,7 @@ def contamination(
     dry_run: DryRun = False,
 ) -> None:
     """Find test examples in training text, and test tasks among training tasks (then it exits with 1)."""
-    from agentray.evaluate.contamination.run import run
+    from agentray.contamination.run import run
 
     values = {"train": train, "test": test, "tokenizer": tokenizer, "budget": budget, "num_tasks": num_tasks}
     settings = resolved(ContaminationConfig, "contamination", config, sets, dry_run, out=out, **values)

@@ -25,7 +25,7 @@ def errors(
     as_json: Json = False,
 ) -> None:
     """Count the error types of stored attempts, as shares of the scored ones."""
-    from agentray.evaluate import stored
+    from agentray.data import stored
     from agentray.evaluate.diagnosis import table, types_of
 
     types: dict[str, dict[str, ErrorType]] = {}

@@ -12,8 +12,8 @@ from agentray.cli.options import Json
 from agentray.errors import UsageError
 
 if TYPE_CHECKING:
-    from agentray.evaluate.overall.baselines import Published
-    from agentray.evaluate.overall.standing import Standing
+    from agentray.overall.baselines import Published
+    from agentray.overall.standing import Standing
 
 
 def overall(
@@ -32,8 +32,8 @@ def overall(
     as_json: Json = False,
 ) -> None:
     """Mean of score / baseline mean, for each group of tasks."""
-    from agentray.evaluate.overall.baselines import load, published
-    from agentray.evaluate.overall.standing import stand
+    from agentray.overall.baselines import load, published
+    from agentray.overall.standing import stand
 
     if not directories and not paper:
         raise UsageError(
@@ -52,7 +52,7 @@ def overall(
 
 
 def _print_published(table: Published) -> None:
-    from agentray.evaluate.overall.baselines import TITLES
+    from agentray.overall.baselines import TITLES
 
     rows = {
         name: {

@@ -30,7 +30,7 @@ def report(
     dry_run: DryRun = False,
 ) -> None:
     """Write one page: scores, errors, curves, cost, and every trajectory, two side by side."""
-    from agentray.evaluate.report.run import run
+    from agentray.report.run import run
 
     if not (runs or config or sets):
         raise UsageError(

@@ -21,7 +21,7 @@ def rescore(
     dry_run: DryRun = False,
 ) -> None:
     """Score stored attempts again with the installed environments, without a model call."""
-    from agentray.evaluate.rescore import run
+    from agentray.transforms.rescore import run
 
     settings = resolved(RescoreConfig, "rescore", config, sets, dry_run, run=directory, out=out)
     with console.progress("rescore") as progress:

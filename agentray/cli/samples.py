@@ -26,7 +26,7 @@ def show_samples(config: MixConfig, count: int) -> None:
     """
     if count < 1:
         return
-    from agentray.train.corpus import load_template, read_corpus
+    from agentray.mix.corpus import load_template, read_corpus
 
     tokens = load_template(config.model, config.template).tokens
     console = Console(stderr=True, highlight=False, markup=False)

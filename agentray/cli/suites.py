@@ -53,7 +53,7 @@ def acting(policy: str | None, model: str | None) -> dict[str, str | None]:
 
 def evaluate_suite(settings: SuiteConfig, *, as_json: bool) -> None:
     """Run a suite; what was left out is listed with its reason, below the table."""
-    from agentray.evaluate.suites.run import run
+    from agentray.suites.run import run
 
     with console.progress("evaluate") as progress:
         summary = run(settings, progress)

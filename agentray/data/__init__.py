@@ -1,1 +1,1 @@
-"""Stored trajectories and what is made of them: store, filters, mixture, samples."""
+"""Stored trajectories: journal, shards, and what reads them."""

@@ -6,7 +6,7 @@ Where a user has no general corpus, the base model's own answers to these prompt
     agentray rollout --env general --policy smollm2-135m --out runs/general
 
 With `data=FILE` it asks the questions of a file, which may have several turns. General benchmarks are asked
-this way, and scored from the stored answers afterwards (`agentray.evaluate.suites`).
+this way, and scored from the stored answers afterwards (`agentray.suites`).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Scores of a policy on tasks it has not trained on, their uncertainty, and the page that shows them."""
+"""Scores of a policy on tasks it has not trained on, and their uncertainty."""

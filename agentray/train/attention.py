@@ -16,7 +16,7 @@ from torch.nn import functional
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from agentray.data.packing import Segment
+from agentray.mix.packing import Segment
 
 ATTENTION = "agentray_packed"
 """Name under which `transformers` knows it."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from transformers import AutoConfig
 
-from agentray.data.samples import Sample
 from agentray.errors import DataError, UsageError
-from agentray.train.corpus import Corpus, fingerprint
+from agentray.mix.corpus import Corpus, fingerprint
+from agentray.mix.samples import Sample
 
 
 def check_corpus(corpus: Corpus, directory: Path, model: str, tokenizer: Any) -> None:

@@ -14,8 +14,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from agentray.config import OptimizerConfig, TrainConfig
-from agentray.data.packing import Row, pack
-from agentray.data.samples import Sample
+from agentray.mix.packing import Row, pack
+from agentray.mix.samples import Sample
 from agentray.train.model import distilled_losses, freeze, token_losses
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -17,13 +17,13 @@ import torch
 import torch.distributed as dist
 
 from agentray.config import TrainConfig
-from agentray.data.mixture import Stream
-from agentray.data.packing import Row, pack
-from agentray.data.samples import Sample
 from agentray.errors import AgentrayError
 from agentray.manifest import write_json
+from agentray.mix.corpus import Corpus, load_tokenizer, read_corpus
+from agentray.mix.packing import Row, pack
+from agentray.mix.samples import Sample
+from agentray.mix.stream import Stream
 from agentray.train import failure, parity
-from agentray.train.corpus import Corpus, load_tokenizer, read_corpus
 from agentray.train.engine import Engine
 from agentray.train.export import write_model
 from agentray.train.model import load

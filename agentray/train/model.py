@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from agentray.data.packing import Row
 from agentray.errors import UsageError
+from agentray.mix.packing import Row
 from agentray.train.attention import ATTENTION
 
 __all__ = ["ATTENTION", "check_frozen", "distilled_losses", "freeze", "load", "target_logits", "token_losses"]

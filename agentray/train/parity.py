@@ -20,9 +20,9 @@ import torch
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 
-from agentray.data.packing import pack
-from agentray.data.samples import Sample
 from agentray.errors import AgentrayError, DataError
+from agentray.mix.packing import pack
+from agentray.mix.samples import Sample
 from agentray.train.attention import ATTENTION
 from agentray.train.model import load, token_losses
 

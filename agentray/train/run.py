@@ -21,12 +21,12 @@ from typing import Any
 from agentray import manifest
 from agentray.cluster import connected
 from agentray.config import TrainConfig
-from agentray.data.mixture import Stream
 from agentray.errors import AgentrayError, MissingDependencyError, ResourceError, UsageError
+from agentray.mix.corpus import corpus_digest, load_tokenizer, read_corpus
+from agentray.mix.stream import Stream
 from agentray.models import CARD, resolve_model
 from agentray.train import failure
 from agentray.train.checks import check_corpus
-from agentray.train.corpus import corpus_digest, load_tokenizer, read_corpus
 from agentray.train.export import rehearse
 from agentray.train.loop import METRICS, PARITY, read_metrics, train_loop
 from agentray.train.model import check_frozen

@@ -18,8 +18,8 @@ from agentray.cluster import cause, connected
 from agentray.config import TuneConfig
 from agentray.env import build, resolve
 from agentray.errors import AgentrayError, MissingDependencyError
+from agentray.mix.corpus import read_corpus
 from agentray.models import resolve_model
-from agentray.train.corpus import read_corpus
 from agentray.types import Progress, silent
 
 
@@ -186,7 +186,7 @@ def _mean(losses: Mapping[str, float]) -> float | None:
 
 
 def _plot(trials: Sequence[Trial], path: Path) -> None:
-    from agentray.evaluate.report.charts import write_curve
+    from agentray.report.charts import write_curve
 
     curves = {"agent ability (mean reward)": [(trial.eta, trial.agent) for trial in trials]}
     general = [(trial.eta, trial.general_after) for trial in trials if trial.general_after is not None]

@@ -12,9 +12,9 @@ from fakes import trajectory
 from agentray import manifest
 from agentray.env import build, resolve
 from agentray.evaluate.diagnosis import error_types
-from agentray.evaluate.report import source
-from agentray.evaluate.report.archive import encode
-from agentray.evaluate.report.page import write_page
+from agentray.report import source
+from agentray.report.archive import encode
+from agentray.report.page import write_page
 from agentray.types import Message, Reply, Turn, Usage
 
 pytestmark = pytest.mark.browser

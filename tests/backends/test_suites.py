@@ -7,11 +7,11 @@ import pytest
 from machine import needs_sandbox
 
 from agentray.config import SuiteConfig, load
-from agentray.evaluate.suites import likelihood
-from agentray.evaluate.suites import run as stage
-from agentray.evaluate.suites.benchmark import Question
-from agentray.evaluate.suites.likelihood import Scorer, Source, lm_eval_missing
 from agentray.models import resolve_model
+from agentray.suites import likelihood
+from agentray.suites import run as stage
+from agentray.suites.benchmark import Question
+from agentray.suites.likelihood import Scorer, Source, lm_eval_missing
 
 pytestmark = [
     pytest.mark.vllm,

@@ -10,7 +10,7 @@ import templates
 
 from agentray.chat import Template, prompt_of
 from agentray.config import TemplateConfig
-from agentray.data.samples import Built, build
+from agentray.mix.samples import Built, build
 from agentray.types import Conversation, Message
 
 pytestmark = [pytest.mark.network]

@@ -11,10 +11,10 @@ from fakes import trajectory
 from agentray import manifest
 from agentray.cli import main
 from agentray.config import ContaminationConfig
-from agentray.data.contamination import documents
+from agentray.contamination import documents
+from agentray.contamination.run import TOGETHER, run
 from agentray.data.store import write_shard
 from agentray.env import build, resolve
-from agentray.evaluate.contamination.run import TOGETHER, run
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 DATA = Path(os.environ.get("AGENTRAY_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))

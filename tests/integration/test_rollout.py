@@ -10,12 +10,12 @@ import pytest
 
 from agentray import manifest
 from agentray.config import FilterConfig, RolloutConfig
-from agentray.data.filtering import run as filter_run
 from agentray.data.store import read_run
 from agentray.env import Hosting
 from agentray.env.count import Count, CountGame
 from agentray.errors import PolicyError, UsageError
 from agentray.rollout.run import run
+from agentray.transforms.filtering import run as filter_run
 from agentray.types import EnvSpec, PolicySpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]

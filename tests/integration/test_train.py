@@ -16,13 +16,13 @@ from agentray.config import (
     TemplateConfig,
     TrainConfig,
 )
-from agentray.data.filtering import run as filter_run
 from agentray.errors import DataError, ResourceError, UsageError
+from agentray.mix.corpus import read_corpus
+from agentray.mix.corpus import run as mix
 from agentray.rollout.run import run as rollout
 from agentray.train import loop
-from agentray.train.corpus import read_corpus
-from agentray.train.corpus import run as mix
 from agentray.train.run import run as train
+from agentray.transforms.filtering import run as filter_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.deepspeed, pytest.mark.filterwarnings("default")]
 

@@ -10,8 +10,8 @@ from tokenizers import normalizers
 
 from agentray.chat import Template, prompt_of, views
 from agentray.chat.turns import encode
-from agentray.data.samples import Built, build
 from agentray.errors import UsageError
+from agentray.mix.samples import Built, build
 from agentray.types import Conversation, Message
 
 LLAMA = (

@@ -8,7 +8,7 @@ from fakes import CHATML, byte_tokenizer
 from agentray.chat import Template, TemplateError, prompt_of, views
 from agentray.chat.turns import encode
 from agentray.config import TemplateConfig
-from agentray.data.samples import Built, build
+from agentray.mix.samples import Built, build
 from agentray.types import Conversation, Message, Rejection
 
 PROMPT = (

@@ -13,9 +13,9 @@ from agentray.data.journal import entries
 from agentray.data.store import RunStore
 from agentray.errors import DataError, UsageError
 from agentray.evaluate.compare import alone, compare, left_out
-from agentray.evaluate.report.archive import unpack
-from agentray.evaluate.report.run import run
 from agentray.evaluate.run import score
+from agentray.report.archive import unpack
+from agentray.report.run import run
 
 
 def attempts(rewards, **changes):

@@ -8,11 +8,11 @@ import pytest
 import transformers as tf
 from tiny import SIZE
 
-from agentray.data.samples import Sample
 from agentray.errors import DataError, ResourceError, UsageError
+from agentray.mix.corpus import Corpus, fingerprint
+from agentray.mix.samples import Sample
 from agentray.train import export, failure
 from agentray.train.checks import check_corpus
-from agentray.train.corpus import Corpus, fingerprint
 
 
 class Tokenizer:

@@ -2,8 +2,8 @@ import pytest
 from tiny import CONFIGS, build, conversations
 from transformers import GPT2Config
 
-from agentray.data.packing import pack
 from agentray.errors import UsageError
+from agentray.mix.packing import pack
 from agentray.train.model import check_frozen, freeze, token_losses
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import CONFIGS, build, conversations
 
-from agentray.data.packing import pack
+from agentray.mix.packing import pack
 from agentray.train.model import distilled_losses, target_logits, token_losses
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 import transformers as tf
 
-from agentray.data.packing import Segment, pack
-from agentray.data.samples import Sample
 from agentray.errors import DataError
+from agentray.mix.packing import Segment, pack
+from agentray.mix.samples import Sample
 from agentray.train import attention, parity
 from agentray.train.attention import ATTENTION, Scores, packed_attention
 from agentray.train.model import load, token_losses

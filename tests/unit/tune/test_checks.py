@@ -5,9 +5,9 @@ import pytest
 
 from agentray import manifest
 from agentray.config import EvaluateConfig, TrainConfig, TuneConfig
-from agentray.data.samples import Sample
 from agentray.errors import DataError, UsageError
-from agentray.train.corpus import Corpus, _write
+from agentray.mix.corpus import Corpus, _write
+from agentray.mix.samples import Sample
 from agentray.tune.run import _failed, run
 
 

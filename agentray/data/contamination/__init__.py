@@ -1,1 +1,0 @@
-"""Finding text that training and test sets share, exactly and in bounded memory; numpy alone."""

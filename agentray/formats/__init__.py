@@ -1,0 +1,1 @@
+"""Formats of conversation files: how records of others are read and written."""

@@ -1,0 +1,1 @@
+"""The mixture: which conversations, as which tokens, in which proportion training draws from."""

@@ -1,0 +1,1 @@
+"""Recipes: whole loops, from the first rollout to the report, in one file."""

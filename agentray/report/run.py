@@ -1,0 +1,134 @@
+"""The report stage: one run, or several of the same tasks, become `report.json` and `report.html`.
+
+agentray report runs/base runs/tuned --train runs/train --out runs/report
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentray import manifest
+from agentray.config import ReportConfig
+from agentray.data.store import read_run, shards
+from agentray.errors import UsageError
+from agentray.evaluate.compare import alone, compare, left_out
+from agentray.evaluate.run import score
+from agentray.report import archive, source
+from agentray.report.page import write_page
+from agentray.report.pieces import find_pieces
+from agentray.report.source import Run
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """Where the report is, and its main figures."""
+
+    json: str
+    html: str
+    trajectories: int
+    scores: Mapping[str, Any]
+
+
+def run(
+    config: ReportConfig,
+    *,
+    stages: Sequence[Mapping[str, Any]] = (),
+    more: Mapping[str, Any] | None = None,
+) -> ReportSummary:
+    """Show one run, or compare the first with the others on the attempts that both scored.
+
+    Args:
+        config: Where the stages' outputs are.
+        stages: Name, wall time and counts of each stage; by default as the manifests have them.
+        more: Further top-level entries of `report.json`.
+
+    Raises:
+        UsageError: A directory does not exist or is not complete, or an environment is not installed.
+        DataError: Two runs have no scored attempt in common, or a file cannot be read.
+    """
+    results = source.suites(config.runs, config.suite)
+    only_results = {Path(each["directory"]) for each in results if not shards(Path(each["directory"]))}
+    runs = source.read_runs([each for each in config.runs if each not in only_results], config.env)
+    report: dict[str, Any] = {
+        "stages": list(stages) or _stages(config, runs),
+        "runs": [source.cost(each) for each in runs],
+        **_scores(runs),
+        "overall": source.overall(runs, results),
+        "errors": source.errors(runs),
+        "suites": results,
+    }
+    if config.benchmark_before and config.benchmark_after:
+        report["agentbench_dev"] = _benchmark(config.benchmark_before, config.benchmark_after)
+    if config.train:
+        report |= source.training(config.train)
+    if config.filter:
+        report["data"] = source.data(config.filter, config.mix)
+    if config.tune:
+        report["sweep"] = source.sweep(config.tune)
+    report |= {"versions": manifest.versions(), "commit": manifest.commit()}
+    report |= {"machine": manifest.machine(), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    report |= more or {}
+    pieces = [find_pieces(_tokenizers(config, each)) for each in runs]
+    manifest.make_directory(config.out)
+    manifest.write_json(config.out / "report.json", report)
+    write_page(report, archive.encode(runs, pieces) if runs else None, config.out / "report.html")
+    return ReportSummary(
+        json=str(config.out / "report.json"),
+        html=str(config.out / "report.html"),
+        trajectories=sum(len(each.trajectories) for each in runs),
+        scores=report["scores"],
+    )
+
+
+def _scores(runs: Sequence[Run]) -> dict[str, Any]:
+    """Scores of one run, or of the base beside the second; those beside further runs stand in `further`."""
+    if not runs:
+        return {"scores": {}}
+    base, *others = runs
+    if not others:
+        return {"scores": alone(base.trajectories, base.settings)}
+    compared = {
+        each.name: compare(base.trajectories, each.trajectories, {**base.settings, **each.settings})
+        for each in others
+    }
+    unpaired = {each.name: left_out(base.trajectories, each.trajectories) for each in others}
+    return {
+        "scores": compared.pop(others[0].name),
+        "further": compared,
+        "left_out": {name: counts for name, counts in unpaired.items() if counts},
+    }
+
+
+def _tokenizers(config: ReportConfig, run: Run) -> list[Path]:
+    """Directories that may hold the tokenizer of a run's replies."""
+    if config.tokenizer is None:
+        return [Path(str(run.manifest.config.get("policy", "")))]
+    if not (config.tokenizer / "tokenizer.json").is_file():
+        raise UsageError(
+            f"no tokenizer in {str(config.tokenizer)!r}",
+            "it holds no tokenizer.json",
+            "give the directory of the model that wrote the replies, or leave report.tokenizer out",
+        )
+    return [config.tokenizer]
+
+
+def _benchmark(before: Path, after: Path) -> dict[str, Any]:
+    """AgentBench's own records: its overall score and the accuracies that it averages."""
+    scores = [score(read_run(path).trajectories)["database"] for path in (before, after)]
+    names = sorted(set(scores[0].extra) & set(scores[1].extra))
+    rows: dict[str, Any] = {
+        name: {"before": scores[0].extra[name], "after": scores[1].extra[name]} for name in names
+    }
+    return {**rows, "n": scores[1].n}
+
+
+def _stages(config: ReportConfig, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Wall time of each finished stage, as its manifest has it."""
+    named = {"filter": config.filter, "mix": config.mix, "train": config.train, "tune": config.tune}
+    found = {name: manifest.read(path) for name, path in named.items() if path is not None}
+    found |= {f"evaluate {each.name}": each.manifest for each in runs}
+    return [{"name": name, "wall_s": each.wall_s} for name, each in found.items()]
