@@ -1,7 +1,7 @@
 """Installs a distribution for a subprocess, without pip or a network.
 
-    environment = installed(Path("tests/plugins/parrot"), tmp_path)
-    subprocess.run([sys.executable, "-m", "agentray", "environments"], env=environment, check=True)
+environment = installed(Path("tests/plugins/parrot"), tmp_path)
+subprocess.run([sys.executable, "-m", "agentray", "environments"], env=environment, check=True)
 """
 
 from __future__ import annotations
