@@ -26,7 +26,8 @@ def show_samples(config: MixConfig, count: int) -> None:
     """
     if count < 1:
         return
-    from agentray.mix.corpus import load_template, read_corpus
+    from agentray.chat.loading import load_template
+    from agentray.mix.corpus import read_corpus
 
     tokens = load_template(config.model, config.template).tokens
     console = Console(stderr=True, highlight=False, markup=False)

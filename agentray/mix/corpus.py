@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,14 +24,14 @@ import pyarrow.parquet as pq
 
 from agentray import manifest
 from agentray.chat import Template
-from agentray.config import MixConfig, TemplateConfig
+from agentray.chat.loading import context_length, fingerprint, load_template
+from agentray.config import MixConfig
 from agentray.errors import DataError, UsageError
 from agentray.mix import samples
 from agentray.mix import stream as mixture
 from agentray.mix.packing import shared_prefix_length
 from agentray.mix.samples import Sample
 from agentray.mix.sources import Contents, check_usable, read_sources
-from agentray.models import resolve_model, unloadable
 from agentray.types import Conversation, Progress, Rejection, silent
 
 _CORPUS = "corpus.parquet"
@@ -181,54 +180,6 @@ def _summarize(
         adapted={},
         unknown_fields={name: dict(each.unknown) for name, each in read.items() if each.unknown},
     )
-
-
-def load_template(model: str, config: TemplateConfig) -> Template:
-    """The chat template of a model, with its tokenizer.
-
-    Raises:
-        UsageError: There is no such model or template, or the tokenizer cannot be used.
-    """
-    return Template(load_tokenizer(model), config)
-
-
-def context_length(model: str) -> int | None:
-    """Most tokens that a model sees at once; None where its configuration does not say.
-
-    Raises:
-        UsageError: There is no such model, or its configuration cannot be loaded.
-    """
-    from transformers import AutoConfig
-
-    place = resolve_model(model)
-    try:
-        described = AutoConfig.from_pretrained(place).get_text_config()
-    except Exception as error:  # a broken file raises what it happens to break
-        raise unloadable(model, error) from error
-    found = getattr(described, "max_position_embeddings", None)
-    return found if isinstance(found, int) and found > 0 else None
-
-
-def load_tokenizer(model: str) -> Any:
-    """The tokenizer of a model.
-
-    Raises:
-        UsageError: There is no such model, or its tokenizer cannot be loaded.
-    """
-    from transformers import AutoTokenizer
-
-    place = resolve_model(model)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-    except Exception as error:  # a broken file raises what it happens to break
-        raise unloadable(model, error) from error
-    return tokenizer
-
-
-def fingerprint(tokenizer: Any) -> str:
-    """Identity of a tokenizer: equal where every text has equal ids. 16 hex digits."""
-    vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=True)
-    return hashlib.sha256(vocabulary.encode()).hexdigest()[:16]
 
 
 def read_corpus(directory: Path) -> Corpus:

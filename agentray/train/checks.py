@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from transformers import AutoConfig
 
+from agentray.chat.loading import fingerprint
 from agentray.errors import DataError, UsageError
-from agentray.mix.corpus import Corpus, fingerprint
+from agentray.mix.corpus import Corpus
 from agentray.mix.samples import Sample
 
 

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from agentray.chat.loading import load_tokenizer
 from agentray.config import TrainConfig
 from agentray.errors import AgentrayError
 from agentray.manifest import write_json
-from agentray.mix.corpus import Corpus, load_tokenizer, read_corpus
+from agentray.mix.corpus import Corpus, read_corpus
 from agentray.mix.packing import Row, pack
 from agentray.mix.samples import Sample
 from agentray.mix.stream import Stream

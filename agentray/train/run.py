@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from agentray import manifest
+from agentray.chat.loading import load_tokenizer
 from agentray.cluster import connected
 from agentray.config import TrainConfig
 from agentray.errors import AgentrayError, MissingDependencyError, ResourceError, UsageError
-from agentray.mix.corpus import corpus_digest, load_tokenizer, read_corpus
+from agentray.mix.corpus import corpus_digest, read_corpus
 from agentray.mix.stream import Stream
 from agentray.models import CARD, resolve_model
 from agentray.train import failure

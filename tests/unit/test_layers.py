@@ -20,7 +20,7 @@ OURS = {
     "models": BASE,
     "cluster": BASE,
     "encoding": BASE,
-    "chat": BASE | {"config"},
+    "chat": BASE | {"config", "models"},
     "sandbox": {"errors"},
     "env": CORE | {"sandbox"},
     "policy": CORE | {"env"},

@@ -8,8 +8,9 @@ import pytest
 import transformers as tf
 from tiny import SIZE
 
+from agentray.chat.loading import fingerprint
 from agentray.errors import DataError, ResourceError, UsageError
-from agentray.mix.corpus import Corpus, fingerprint
+from agentray.mix.corpus import Corpus
 from agentray.mix.samples import Sample
 from agentray.train import export, failure
 from agentray.train.checks import check_corpus
