@@ -6,9 +6,6 @@ import difflib
 import re
 from collections.abc import Iterable
 
-CONTEXT_LIMIT = "context limit"
-"""First words of the `PolicyError` for a conversation that no longer fits; a rollout ends as truncated."""
-
 _CREDENTIALS = re.compile(r"(\b[a-zA-Z][\w+.-]*://)[^\s/?#'\"]*@")
 """What stands before the host in a URL: `user:password@`."""
 _SECRET_PARAMETER = re.compile(
@@ -52,7 +49,11 @@ class DataError(AgentrayError):
 
 
 class PolicyError(AgentrayError):
-    """The policy cannot answer and never will: wrong endpoint, key, model or context limit."""
+    """The policy cannot answer and never will: wrong endpoint, key or model."""
+
+
+class ContextLimitError(PolicyError):
+    """The conversation no longer fits the policy's context; the attempt ends as truncated."""
 
 
 class PromptError(PolicyError):

@@ -14,6 +14,8 @@ Role = Literal["system", "user", "assistant", "tool"]
 Split = Literal["train", "validation", "test"]
 Status = Literal["completed", "truncated", "failed"]
 Family = Literal["held_in", "held_out"]
+Shared = Literal["attempt", "worker", "run"]
+"""Who shares one built policy."""
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -176,6 +178,14 @@ class Trajectory:
         return f"{self.task.env}:{self.task.id}#{self.sample}@{self.policy}"
 
     @property
+    def context_full(self) -> bool:
+        """Whether the attempt ended because the conversation no longer fitted the policy's context."""
+        # Earlier versions recorded the message without the error's name.
+        return self.status == "truncated" and (self.error or "").startswith(
+            ("ContextLimitError", "context limit")
+        )
+
+    @property
     def answered_by(self) -> tuple[Source, ...]:
         """Everyone who answered in it, in order of appearance."""
         return tuple(dict.fromkeys(each.reply.source for each in self.turns if each.reply.source))
@@ -200,11 +210,14 @@ class PolicySpec:
     entry_point: str
     """`module:attribute` of a callable that takes `kwargs` and returns an `agentray.policy.Policy`."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    scope: Literal["task", "worker", "actor"] = "worker"
-    """`task`: built anew for each attempt and told it. `worker`: one per rollout worker. `actor`: one
-    Ray actor of its own that all workers share (a model engine)."""
+    paid: bool = True
+    """Whether each reply is on the disk before the next is asked for, so that none is paid twice."""
+    knows_task: bool = False
+    """Whether the callable also takes the environment, the task and the seed, before `kwargs`."""
+    shared: Shared = "worker"
+    """Built once per attempt, per rollout worker, or per run, in a Ray actor of its own (a model engine)."""
     num_gpus: float = 0
-    """GPUs that an `actor` reserves."""
+    """GPUs that the actor of a policy shared by a "run" reserves."""
     answers_as: str | None = None
     """What replies have called their model so far in the run; any other ends it."""
     replicas: tuple[Mapping[str, Any], ...] = ({},)

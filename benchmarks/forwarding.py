@@ -15,10 +15,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agentray.config import RolloutConfig
 from agentray.policy.http import HttpPolicy
@@ -54,11 +54,11 @@ class Forwarding:
         """Wait for the endpoint."""
         await self._endpoint.ready()
 
-    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+    async def act(self, messages: Sequence[Message], sampling: Sampling, info: Mapping[str, Any]) -> Reply:
         """The endpoint's reply."""
         place = f"{sampling.seed} {sum(message.loss for message in messages)}"
         self._note("begun", place)
-        reply = await self._endpoint.act(messages, sampling)
+        reply = await self._endpoint.act(messages, sampling, info)
         self._note("ended", place)
         return reply
 
@@ -84,7 +84,7 @@ def calls(ledger: Path) -> list[Call]:
 def main() -> None:
     """Command line: settings as JSON, the endpoint, the ledger."""
     settings, url, ledger = sys.argv[1:]
-    spec = PolicySpec(NAME, "forwarding:Forwarding", {"base_url": url, "ledger": ledger}, scope="actor")
+    spec = PolicySpec(NAME, "forwarding:Forwarding", {"base_url": url, "ledger": ledger}, shared="run")
     setattr(stage, "resolve_policy", lambda *args, **kwargs: spec)  # noqa: B010 - not exported
     print(json.dumps(asdict(stage.run(RolloutConfig(**json.loads(settings))))))
 

@@ -9,6 +9,7 @@ from typing import Any
 from agentray import manifest
 from agentray.data.store import write_shard
 from agentray.errors import PolicyError
+from agentray.policy import BasePolicy
 from agentray.types import Message, Reply, Sampling, Task, Trajectory, Turn
 
 CHATML = (
@@ -38,17 +39,15 @@ def byte_tokenizer(
     return PreTrainedTokenizerFast(tokenizer_object=inner, chat_template=template, **named)
 
 
-class ScriptedPolicy:
+class ScriptedPolicy(BasePolicy):
     """Says the given replies, then raises."""
 
     def __init__(self, *replies: str | Exception) -> None:
+        super().__init__()
         self._replies = list(replies)
         self.seen: list[tuple[Message, ...]] = []
 
-    async def ready(self) -> None:
-        pass
-
-    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+    async def act(self, messages: Sequence[Message], sampling: Sampling, info: Mapping[str, Any]) -> Reply:
         self.seen.append(tuple(messages))
         if not self._replies:
             raise PolicyError("no reply is left", "the script is over", "write a longer one")
@@ -56,9 +55,6 @@ class ScriptedPolicy:
         if isinstance(reply, Exception):
             raise reply
         return Reply(reply, finish_reason="stop")
-
-    async def close(self) -> None:
-        pass
 
 
 def trajectory(index: int = 0, **changes: Any) -> Trajectory:

@@ -50,7 +50,7 @@ def ask(answers, *, models=("m",), key=None, model=None, tries=1, listing=None, 
                 await policy.ready()
                 for left in reversed(range(tries)):
                     try:
-                        return await policy.act(TALK, Sampling(seed=7))
+                        return await policy.act(TALK, Sampling(seed=7), {})
                     except UnavailableError:
                         if not left:
                             raise

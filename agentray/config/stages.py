@@ -70,10 +70,12 @@ class EpisodeSettings(Settings):
     envs: list[str] = Field(min_length=1)
     """Environment ids; each contributes `num_tasks` tasks."""
     policy: str = "expert"
-    """`expert`, `random`, an `http(s)://…/v1` endpoint, or several with commas between, a model id or
-    a model directory."""
+    """`expert`, `random`, the name of a plugin, an `http(s)://…/v1` endpoint, or several with commas between,
+    a model id or a model directory."""
     model: str | None = None
     """Model name to ask an HTTP endpoint for; None takes the first it lists, and keeps to it."""
+    policy_settings: dict[str, Any] = {}
+    """Settings of a policy that is a plugin, as its documentation lists them."""
     sampling: SamplingConfig = SamplingConfig()
     """How replies are drawn; greedy by default."""
     seed: int = 0

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agentray.env import INVALID_ACTION, Diagnoses, Environment, ErrorType, Finding
-from agentray.errors import CONTEXT_LIMIT, DataError
+from agentray.errors import DataError
 from agentray.types import Trajectory
 
 __all__ = ["GENERAL", "ErrorCount", "ErrorType", "Finding", "error_types", "table", "types_of"]
@@ -181,7 +181,7 @@ def _refusals(trajectory: Trajectory, environment: Environment | None) -> Iterat
 def _limits(trajectory: Trajectory, environment: Environment | None) -> Iterator[Finding]:
     if trajectory.status != "truncated":
         return
-    if (trajectory.error or "").startswith(CONTEXT_LIMIT):
+    if trajectory.context_full:
         yield Finding("context_limit")
     elif environment is None or len(trajectory.turns) >= environment.max_turns:
         # An environment may also stop early, ALFWorld's after repetitions: those have types of their own.

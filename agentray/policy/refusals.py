@@ -17,7 +17,7 @@ from typing import Any
 
 from agentray.encoding import decode
 from agentray.errors import (
-    CONTEXT_LIMIT,
+    ContextLimitError,
     LoadingError,
     OverloadedError,
     PolicyError,
@@ -263,7 +263,9 @@ def failure(
     if status not in (401, 402, 429, 503, 529) and told.has(_FILTERED):
         return PromptError(f"{shown} filters the prompt", why, "leave the task out, or ask another endpoint")
     if _too_long(told):
-        return PolicyError(f"{CONTEXT_LIMIT} of the endpoint reached", why, "serve with a longer context")
+        return ContextLimitError(
+            f"the conversation exceeds the context of {shown}", why, "serve with a longer context"
+        )
     lasting = told.has(_QUOTA) and not wait_s and not told.has(("per minute", "perminute", "per_minute"))
     unpaid = status == 402 or told.has(_UNPAID) or lasting
     if unpaid or (wait_s > LONGEST_WAIT_S and (status in _OVERLOADED_STATUSES or told.has(_BUSY))):

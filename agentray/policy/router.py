@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 from agentray.errors import (
     LoadingError,
@@ -117,7 +118,7 @@ class Router:
             if failure is not None:
                 endpoint.break_off(f"{failure.what}: {failure.why}")
 
-    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+    async def act(self, messages: Sequence[Message], sampling: Sampling, info: Mapping[str, Any]) -> Reply:
         """The reply of the endpoint that knows the prompt, or of another when that one cannot.
 
         Raises:
@@ -138,7 +139,7 @@ class Router:
             endpoint.retries += bool(tried)
             tried.append(endpoint)
             try:
-                reply = await endpoint.ask(messages, sampling, self._timeout_s)
+                reply = await endpoint.ask(messages, sampling, info, self._timeout_s)
                 if reply.source is not self._source:
                     self._check_source(reply.source)
                 return reply
@@ -253,7 +254,13 @@ class _Endpoint:
             return False
         return True
 
-    async def ask(self, messages: Sequence[Message], sampling: Sampling, timeout_s: float) -> Reply:
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        info: Mapping[str, Any],
+        timeout_s: float,
+    ) -> Reply:
         """One try, after `enter`.
 
         Raises:
@@ -266,7 +273,7 @@ class _Endpoint:
         overloaded = False
         try:
             async with asyncio.timeout(timeout_s):
-                reply = await self.policy.act(messages, sampling)
+                reply = await self.policy.act(messages, sampling, info)
             self.source = reply.source
             latency_s = time.monotonic() - started
             self._answer()

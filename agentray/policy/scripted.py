@@ -4,44 +4,41 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from agentray.env import Environment
-from agentray.types import Message, Reply, Sampling, Task
+from agentray.policy.base import BasePolicy
+from agentray.types import Message, Reply, Sampling, Shared, Task
 
 
-class ExpertPolicy:
+class ExpertPolicy(BasePolicy):
     """Plays the environment's expert on one task."""
 
-    def __init__(self, environment: Environment, task: Task, seed: int) -> None:
+    paid: ClassVar[bool] = False
+    knows_task: ClassVar[bool] = True
+    shared: ClassVar[Shared] = "attempt"
+
+    def __init__(self, environment: Environment, task: Task, seed: int, **settings: Any) -> None:
+        super().__init__(**settings)
         self._reply = environment.expert(task)
 
-    async def ready(self) -> None:
-        """Always."""
-
-    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+    async def act(self, messages: Sequence[Message], sampling: Sampling, info: Mapping[str, Any]) -> Reply:
         """The expert's next reply."""
         return Reply(self._reply(messages), finish_reason="stop")
 
-    async def close(self) -> None:
-        """Nothing to release."""
 
-
-class RandomPolicy:
+class RandomPolicy(BasePolicy):
     """Plays random well-formed actions on one task."""
 
-    def __init__(self, environment: Environment, task: Task, seed: int) -> None:
+    paid: ClassVar[bool] = False
+    knows_task: ClassVar[bool] = True
+    shared: ClassVar[Shared] = "attempt"
+
+    def __init__(self, environment: Environment, task: Task, seed: int, **settings: Any) -> None:
+        super().__init__(**settings)
         self._environment = environment
         self._rng = random.Random(seed)
-        self.info: Mapping[str, Any] = {}
-        """The environment's last `info`; the episode sets it before every reply."""
 
-    async def ready(self) -> None:
-        """Always."""
-
-    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+    async def act(self, messages: Sequence[Message], sampling: Sampling, info: Mapping[str, Any]) -> Reply:
         """A random action."""
-        return Reply(self._environment.random_reply(self.info, self._rng), finish_reason="stop")
-
-    async def close(self) -> None:
-        """Nothing to release."""
+        return Reply(self._environment.random_reply(info, self._rng), finish_reason="stop")

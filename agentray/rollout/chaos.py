@@ -79,7 +79,7 @@ class _Unreliable:
     async def ready(self) -> None:
         await self._inner.ready()
 
-    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+    async def act(self, messages: Sequence[Message], sampling: Sampling, info: Mapping[str, Any]) -> Reply:
         kill = getattr(self._inner, "kill", None)
         if kill is not None and self._chaos.strikes("kill-engine"):
             kill()
@@ -89,7 +89,7 @@ class _Unreliable:
         for kind in ("http-500", "garbage"):
             if self._chaos.strikes(kind):
                 raise UnavailableError(f"chaos: {kind}", "injected by --chaos", "leave --chaos out")
-        reply: Reply = await self._inner.act(messages, sampling)
+        reply: Reply = await self._inner.act(messages, sampling, info)
         if self._chaos.strikes("truncated"):
             raise UnavailableError("chaos: truncated answer", "injected by --chaos", "leave --chaos out")
         return reply

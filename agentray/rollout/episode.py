@@ -17,9 +17,8 @@ from typing import Any, Protocol
 
 from agentray.data.journal import Entry, History, begun, ended, history, turned
 from agentray.env import Environment
-from agentray.errors import CONTEXT_LIMIT, PolicyError, PromptError, ReplyError
+from agentray.errors import ContextLimitError, PolicyError, PromptError, ReplyError, UnavailableError
 from agentray.policy.base import Policy
-from agentray.policy.scripted import RandomPolicy
 from agentray.policy.thoughts import answer_of
 from agentray.rollout.hosting import Host, Session
 from agentray.rollout.orders import Fault, Order, Outcome
@@ -93,13 +92,8 @@ class Episode:
         started = time.monotonic()
         try:
             end = await self._attempted()
-        except PolicyError as refusal:
-            fault: Fault = "prompt" if isinstance(refusal, PromptError) else "refused"
-            end = _End("failed", _line(refusal), fault, (refusal.what, refusal.why, refusal.fix))
-        except ReplyError as problem:
-            end = _End("failed", _line(problem), "reply")
         except Exception as problem:
-            end = _End("failed", _line(problem), self._fault)
+            end = _failure(problem, self._fault)
         return self._outcome(end, time.monotonic() - started)
 
     async def _attempted(self) -> _End:
@@ -151,17 +145,12 @@ class Episode:
         """Ask, act and record until the episode ends."""
         while len(self._turns) < self._environment.max_turns:
             await self._recorder.durable()
-            if isinstance(self._policy, RandomPolicy):
-                self._policy.info = info
             self._fault = "policy"
             try:
-                reply = await self._policy.act(messages, self._sampling)
-            except PolicyError as refusal:
-                if refusal.what.startswith(CONTEXT_LIMIT):
-                    return _End(
-                        "truncated", text_of(refusal.what), None, (refusal.what, refusal.why, refusal.fix)
-                    )
-                raise
+                reply = await self._policy.act(messages, self._sampling, info)
+            except ContextLimitError as full:
+                error = text_of(f"{type(full).__name__}: {full.what}")
+                return _End("truncated", error, None, (full.what, full.why, full.fix))
             if not reply.text.isascii():
                 reply = replace(reply, text=text_of(reply.text))
             self._fault = "environment"
@@ -238,11 +227,23 @@ def digest(observation: str, reward: float, over: bool, info: Mapping[str, Any])
 
 def failed(order: Order, problem: BaseException) -> Outcome:
     """The outcome of an order that could not even be played."""
-    attempt, error = order.attempt, _line(problem)
-    end = ended(attempt.trajectory("failed", error=error), order.lease)
-    return Outcome(
-        attempt.key, order.lease, attempt.env, "failed", None, error, 0.0, 0, end, fault="environment"
-    )
+    attempt = order.attempt
+    end = _failure(problem, "policy" if isinstance(problem, UnavailableError) else "environment")
+    line = ended(attempt.trajectory("failed", error=end.error), order.lease)
+    outcome = Outcome(attempt.key, order.lease, attempt.env, "failed", None, end.error, 0.0, 0, line)
+    return outcome._replace(fault=end.fault, refusal=end.refusal)
+
+
+def _failure(problem: BaseException, fault: Fault) -> _End:
+    """How an episode ends that raised this while it waited for the one at `fault`."""
+    match problem:
+        case PromptError():
+            return _End("failed", _line(problem), "prompt", (problem.what, problem.why, problem.fix))
+        case PolicyError():
+            return _End("failed", _line(problem), "refused", (problem.what, problem.why, problem.fix))
+        case ReplyError():
+            return _End("failed", _line(problem), "reply")
+    return _End("failed", _line(problem), fault)
 
 
 def text_of(told: Any) -> str:

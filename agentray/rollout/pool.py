@@ -6,7 +6,7 @@ import asyncio
 import glob
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -124,9 +124,9 @@ class EngineEndpoint:
                     raise
                 await asyncio.sleep(_ENGINE_POLL_S)
 
-    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+    async def act(self, messages: Sequence[Message], sampling: Sampling, info: Mapping[str, Any]) -> Reply:
         """The engine's reply."""
-        reply: Reply = await self._call(self._actor.act, messages, sampling)
+        reply: Reply = await self._call(self._actor.act, messages, sampling, info)
         return reply
 
     async def close(self) -> None:
@@ -170,7 +170,7 @@ async def open_pool(
         num_workers: How many.
         start_timeout_s: Longest wait for one.
     """
-    engines = _engines(policy, limits.in_flight * num_workers) if policy.scope == "actor" else []
+    engines = _engines(policy, limits.in_flight * num_workers) if policy.shared == "run" else []
     endpoints: dict[str, Policy] = {f"engine {i}": EngineEndpoint(each) for i, each in enumerate(engines)}
     actor = ray.remote(RolloutWorker).options(
         num_cpus=_WORKER_CPUS, max_concurrency=8, scheduling_strategy="DEFAULT"

@@ -90,11 +90,16 @@ def policy_of(config: RolloutConfig, begun: Before) -> PolicySpec:
     """
     how: dict[str, Any] = {"reasoning": config.reasoning, "tool_calls": config.tool_calls}
     model = config.model
-    if is_endpoint(config.policy) and model is None:
+    if is_endpoint(config.policy) and model is None and not config.policy_settings:  # these are refused
         urls = addresses(config.policy)
         model, how["must_list"] = begun.model or served_name(urls[0]), True
     spec = resolve_policy(
-        config.policy, engine=config.engine, model=model, num_engines=config.num_engines, how=how
+        config.policy,
+        engine=config.engine,
+        model=model,
+        num_engines=config.num_engines,
+        settings=config.policy_settings,
+        how=how,
     )
     names = [each.model for each in begun.answered_by if each.model]
     if not is_endpoint(config.policy) or not names:

@@ -21,6 +21,7 @@ from agentray.config import RolloutConfig
 from agentray.data.runs import PLAN
 from agentray.data.store import RunStore
 from agentray.env import build, resolve
+from agentray.env.registry import load_attribute
 from agentray.errors import UsageError
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.dispatch import Dispatcher, Watcher
@@ -97,6 +98,7 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
     policy = policy_of(config, begun)
     chaos = Chaos(config.chaos)
     _check_place(config, policy)
+    _check_task_policy(config, specs, policy)
     plan = Plan(config, specs, policy.id)
     what = identity(config, policy)
     check_plan(config.out, begun, what)
@@ -171,8 +173,7 @@ async def _drive(
     tally: Tally,
 ) -> float:
     """Make what is missing; how long the last attempts took, in seconds."""
-    paid = policy.scope != "task"
-    resumable = frozenset(spec.id for spec in specs if paid and build(spec).hosting.replayable)
+    resumable = frozenset(spec.id for spec in specs if policy.paid and build(spec).hosting.replayable)
     rules = Rules(config.in_flight, config.max_retries, resumable)
     dispatcher = Dispatcher(plan.missing(), store, rules, _metered(tally, config))
     tally.running = dispatcher.running
@@ -223,11 +224,28 @@ async def _workers(
         yield workers
 
 
+def _check_task_policy(config: RolloutConfig, specs: Sequence[EnvSpec], policy: PolicySpec) -> None:
+    """Build a policy that knows its task once per environment: not every one has an expert.
+
+    Raises:
+        UsageError: An environment does not support the policy.
+    """
+    if not policy.knows_task:
+        return
+    for spec in specs:
+        environment = build(spec)
+        task = next(environment.tasks(config.split, config.first_task), None)
+        if task is not None:
+            load_attribute(policy.entry_point)(environment, task, config.seed, **policy.kwargs)
+
+
 def _check_place(config: RolloutConfig, policy: PolicySpec) -> None:
     """Refuse what cannot be done in this process alone."""
-    if config.num_workers == 0 and policy.scope == "actor":
+    if config.num_workers == 0 and policy.shared == "run":
         raise UsageError(
-            "num_workers is 0 and the policy is a model", "its engine is a Ray actor", "leave num_workers out"
+            f"num_workers is 0 and the policy {policy.id!r} is shared by all workers",
+            "it is a Ray actor, as a model's engine is",
+            "leave num_workers out",
         )
     if config.num_workers == 0 and config.chaos.get("kill-actor"):
         raise UsageError(

@@ -8,12 +8,14 @@ cannot write makes its workers wait.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from agentray.data.journal import Entry
+from agentray.env import Environment
 from agentray.env.registry import load_attribute
 from agentray.errors import ResourceError
 from agentray.policy.address import shown_address
@@ -22,9 +24,10 @@ from agentray.policy.router import Router
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.episode import Episode, failed
 from agentray.rollout.hosting import Host
-from agentray.rollout.orders import Batch, Limits, Order, Outcome, WorkerInfo
+from agentray.rollout.orders import Attempt, Batch, Limits, Order, Outcome, WorkerInfo
 from agentray.types import EnvSpec, PolicySpec, Sampling
 
+_log = logging.getLogger(__name__)
 HEARTBEAT_S = 1.0
 """Longest wait of an exchange in which nothing happens."""
 MOST_STUCK = 16
@@ -58,26 +61,27 @@ class RolloutWorker:
     ) -> None:
         self._hosts = {spec.id: Host(spec) for spec in environments}
         self._spec, self._sampling, self._limits, self._chaos = policy, sampling, limits, chaos
-        self._outbox = Outbox(policy.scope != "task", limits.gather_s)
+        self._outbox = Outbox(policy.paid, limits.gather_s)
         self._running: set[asyncio.Task[None]] = set()
         self._closing = False
         self._router: Router | None = None
-        if policy.scope != "task":
-            shared = endpoints or self._build(policy)
+        if policy.shared != "attempt":
+            shared = endpoints or self._replicas(policy)
             self._router = Router(
                 {name: chaos.policy(each) for name, each in shared.items()},
                 in_flight=limits.in_flight,
                 request_timeout_s=limits.turn_timeout_s,
-                adaptive=policy.scope == "worker",
+                adaptive=policy.shared == "worker",
                 answers_as=policy.answers_as,
             )
 
     @staticmethod
-    def _build(policy: PolicySpec) -> dict[str, Policy]:
+    def _replicas(policy: PolicySpec) -> dict[str, Policy]:
+        """The copies that this worker builds, by name."""
         build = load_attribute(policy.entry_point)
         made: dict[str, Policy] = {}
         for number, replica in enumerate(policy.replicas):
-            name = shown_address(str(replica["base_url"])) if "base_url" in replica else str(number)
+            name = shown_address(str(replica["base_url"])) if "base_url" in replica else policy.id
             name = f"{name} ({number})" if name in made else name
             made[name] = build(**policy.kwargs, **replica)
         return made
@@ -124,14 +128,36 @@ class RolloutWorker:
 
     async def _played(self, order: Order) -> Outcome:
         host = self._hosts[order.attempt.env]
-        policy: Policy | None = self._router
-        if policy is None:
-            build = load_attribute(self._spec.entry_point)
-            policy = build(host.environment, order.attempt.task, order.attempt.seed, **self._spec.kwargs)
-        assert policy is not None
         self._chaos.begin()
-        episode = Episode(order, host, policy, self._sampling, self._limits.episode_timeout_s, self._outbox)
-        return await episode.run()
+        async with self._policy_of(host.environment, order.attempt) as policy:
+            timeout_s = self._limits.episode_timeout_s
+            return await Episode(order, host, policy, self._sampling, timeout_s, self._outbox).run()
+
+    @asynccontextmanager
+    async def _policy_of(self, environment: Environment, attempt: Attempt) -> AsyncIterator[Policy]:
+        """Who acts in an attempt: what all share, or one of its own, asked again like an endpoint if paid."""
+        if self._router is not None:
+            yield self._router
+            return
+        spec = self._spec
+        told = (environment, attempt.task, attempt.seed) if spec.knows_task else ()
+        policy: Policy = load_attribute(spec.entry_point)(*told, **spec.kwargs)
+        if spec.paid:
+            policy = Router(
+                {spec.id: self._chaos.policy(policy)},
+                in_flight=1,
+                request_timeout_s=self._limits.turn_timeout_s,
+                adaptive=False,
+                answers_as=spec.answers_as,
+            )
+        try:
+            await policy.ready()
+            yield policy
+        finally:
+            try:
+                await policy.close()
+            except Exception as problem:  # the attempt has its outcome
+                _log.warning("the policy %s did not close: %r", spec.id, problem)
 
     async def close(self) -> None:
         """Give up what runs; release the policy and the environments."""

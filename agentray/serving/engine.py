@@ -20,6 +20,7 @@ from typing import Any
 from agentray.chat import Template, prompt_of
 from agentray.config import EngineConfig
 from agentray.errors import (
+    ContextLimitError,
     MissingDependencyError,
     PolicyError,
     ResourceError,
@@ -29,8 +30,6 @@ from agentray.errors import (
 from agentray.models import resolve_model, unloadable
 from agentray.types import Message, Reply, Sampling, Usage
 
-CONTEXT_LIMIT = "context limit"
-"""First words of the error for a conversation that no longer fits; a rollout ends as truncated."""
 _log = logging.getLogger(__name__)
 
 
@@ -120,14 +119,14 @@ class VllmEngine:
         """
         await self._loaded()
 
-    async def act(self, messages: Sequence[Message], sampling: Sampling) -> Reply:
+    async def act(self, messages: Sequence[Message], sampling: Sampling, info: Mapping[str, Any]) -> Reply:
         """Answer a conversation, going on from the ids of its earlier replies.
 
         Returns:
             The reply. Its log-probabilities are the model's own, before temperature and top-p.
 
         Raises:
-            PolicyError: The conversation and the longest reply do not fit the context.
+            ContextLimitError: The conversation and the longest reply do not fit the context.
             UnavailableError: The engine died or gave up; asking again loads it anew.
             ResourceError: As `ready`.
         """
@@ -137,8 +136,8 @@ class VllmEngine:
         prompt = prompt_of(messages, self._template)
         limit = self._config.max_model_len - sampling.max_tokens
         if len(prompt.ids) > limit:
-            raise PolicyError(
-                f"{CONTEXT_LIMIT}: the conversation has {len(prompt.ids)} tokens",
+            raise ContextLimitError(
+                f"the conversation has {len(prompt.ids)} tokens",
                 f"{limit} fit: max_model_len {self._config.max_model_len} - max_tokens {sampling.max_tokens}",
                 "raise engine.max_model_len, or lower sampling.max_tokens",
             )

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from agentray.env import Rescores
-from agentray.errors import CONTEXT_LIMIT
 from agentray.policy.thoughts import answer_of
 from agentray.rollout.episode import metrics_of, text_of, turn_of
 from agentray.rollout.hosting import Host, Session
@@ -97,7 +96,7 @@ async def _by_replay(trajectory: Trajectory, session: Session, max_turns: int) -
         if index + 1 < len(trajectory.turns) and turns[-1].observation != recorded.observation:
             detail = f"the observation after turn {index + 1} of {len(trajectory.turns)} differs"
             return Verdict(trajectory, None, first, "other_observation", detail)
-    if end is None and not (trajectory.error or "").startswith(CONTEXT_LIMIT):
+    if end is None and not trajectory.context_full:
         return Verdict(trajectory, None, first, "goes_on", "the record ends, the environment does not")
     status, error = end or ("truncated", trajectory.error)
     after = _scored(

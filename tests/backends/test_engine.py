@@ -98,7 +98,7 @@ class Loading(VllmEngine):
 
 
 async def ask_many(engine: VllmEngine, count: int) -> list[Reply | BaseException]:
-    calls = [engine.act(HELLO, Sampling()) for _ in range(count)]
+    calls = [engine.act(HELLO, Sampling(), {}) for _ in range(count)]
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
@@ -124,7 +124,7 @@ def test_a_request_that_dies_late_does_not_drop_the_engine_that_came_after() -> 
         engine = Loading(first, second, third)
         await engine.ready()
         first.goes_on.clear()
-        late = asyncio.create_task(engine.act(HELLO, Sampling()))
+        late = asyncio.create_task(engine.act(HELLO, Sampling(), {}))
         await asyncio.sleep(0)
         first.die()
         engine._forget(first)  # as another request that died with it does
@@ -132,7 +132,7 @@ def test_a_request_that_dies_late_does_not_drop_the_engine_that_came_after() -> 
         first.goes_on.set()
         with pytest.raises(UnavailableError):
             await late
-        assert (await engine.act(HELLO, Sampling())).finish_reason == "stop"
+        assert (await engine.act(HELLO, Sampling(), {})).finish_reason == "stop"
         assert engine.left == [third]
 
     asyncio.run(scenario())
@@ -154,12 +154,12 @@ def test_an_abort_and_a_failed_request_are_unavailable_but_keep_the_engine() -> 
         fake = FakeAsyncLLM(finish_reason="abort")
         engine = Loading(fake)
         with pytest.raises(UnavailableError, match="'abort'"):
-            await engine.act(HELLO, Sampling())
+            await engine.act(HELLO, Sampling(), {})
         fake.failure = EngineGenerateError("once")
         with pytest.raises(UnavailableError, match="failed a request"):
-            await engine.act(HELLO, Sampling())
+            await engine.act(HELLO, Sampling(), {})
         fake.finish_reason, fake.failure = "length", None
-        assert (await engine.act(HELLO, Sampling())).finish_reason == "length"
+        assert (await engine.act(HELLO, Sampling(), {})).finish_reason == "length"
 
     asyncio.run(scenario())
 
@@ -171,7 +171,7 @@ def test_a_closed_engine_does_not_load_again() -> None:
         await engine.ready()
         await engine.close()
         with pytest.raises(PolicyError, match="closed"):
-            await engine.act(HELLO, Sampling())
+            await engine.act(HELLO, Sampling(), {})
         assert (fake.num_shutdowns, len(engine.left)) == (1, 1)
 
     asyncio.run(scenario())
@@ -201,7 +201,9 @@ def actor() -> Iterator[Any]:
 
 
 def act(actor: Any, messages: list[Message], **sampling: Any) -> Reply:
-    reply: Reply = ray.get(actor.act.remote(messages, Sampling(**sampling)), timeout=CONFIG.start_timeout_s)
+    reply: Reply = ray.get(
+        actor.act.remote(messages, Sampling(**sampling), {}), timeout=CONFIG.start_timeout_s
+    )
     return reply
 
 
@@ -257,10 +259,10 @@ def test_the_engine_comes_back_after_its_process_is_killed(actor: Any, num_in_fl
     calls = [actor.act.remote([Message("user", "Tell a story.")], story) for _ in range(num_in_flight)]
     ray.get(actor.__ray_call__.remote(children), timeout=30)  # the calls have begun
     os.kill(core, signal.SIGKILL)
-    for call in calls or [actor.act.remote(HELLO, Sampling())]:
+    for call in calls or [actor.act.remote(HELLO, Sampling(), {})]:
         with pytest.raises(AgentrayError) as caught:
             ray.get(call, timeout=60)
         assert isinstance(cause(caught.value), UnavailableError)
-    calls = [actor.act.remote([Message("user", QUESTION)], Sampling()) for _ in range(4)]
+    calls = [actor.act.remote([Message("user", QUESTION)], Sampling(), {}) for _ in range(4)]
     assert {reply.text for reply in ray.get(calls, timeout=CONFIG.start_timeout_s)} == {ANSWER}
     assert len(ray.get(actor.__ray_call__.remote(children), timeout=30)) == 1

@@ -123,7 +123,7 @@ def test_a_run_survives_the_loss_of_a_node(cluster, url, tmp_path):
 
 def test_a_run_survives_the_death_of_its_engine(local_ray, tmp_path, monkeypatch):
     starts = tmp_path / "starts"
-    spec = PolicySpec("mortal", f"{__name__}:MortalEngine", {"starts": str(starts)}, scope="actor")
+    spec = PolicySpec("mortal", f"{__name__}:MortalEngine", {"starts": str(starts)}, shared="run")
     monkeypatch.setattr("agentray.rollout.provenance.resolve_policy", lambda *args, **kwargs: spec)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     settings = {"env": {"count": {"length": 5}}, "num_tasks": 12, "num_workers": 2, "in_flight": 2}
@@ -148,7 +148,7 @@ class MortalEngine:
     async def ready(self):
         pass
 
-    async def act(self, messages, sampling):
+    async def act(self, messages, sampling, info):
         if self._calls_left is not None:
             self._calls_left -= 1
             if self._calls_left < 0:

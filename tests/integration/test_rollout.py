@@ -13,7 +13,8 @@ from agentray.config import FilterConfig, RolloutConfig
 from agentray.data.store import read_run
 from agentray.env import Hosting
 from agentray.env.count import Count, CountGame
-from agentray.errors import PolicyError, UsageError
+from agentray.errors import ContextLimitError, PolicyError, UsageError
+from agentray.policy.scripted import ExpertPolicy
 from agentray.rollout.run import run
 from agentray.transforms.filtering import run as filter_run
 from agentray.types import EnvSpec, PolicySpec
@@ -94,7 +95,9 @@ def test_an_endpoint_that_does_not_answer_ends_the_run_before_any_attempt(tmp_pa
 
 def test_a_dying_worker_is_replaced_and_its_attempts_are_made_again(local_ray, tmp_path, monkeypatch):
     mark = tmp_path / "died"
-    spec = PolicySpec("mortal", f"{__name__}:mortal", {"mark": str(mark)}, scope="task")
+    spec = PolicySpec(
+        "mortal", f"{__name__}:Mortal", {"mark": str(mark)}, paid=False, knows_task=True, shared="attempt"
+    )
     monkeypatch.setattr("agentray.rollout.provenance.resolve_policy", lambda *args, **kwargs: spec)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     summary = run(config(tmp_path / "run", num_tasks=20))
@@ -103,12 +106,12 @@ def test_a_dying_worker_is_replaced_and_its_attempts_are_made_again(local_ray, t
 
 
 def test_a_full_context_in_an_engine_actor_truncates_the_episode(local_ray, tmp_path, monkeypatch):
-    spec = PolicySpec("full", f"{__name__}:FullEngine", scope="actor")
+    spec = PolicySpec("full", f"{__name__}:FullEngine", shared="run")
     monkeypatch.setattr("agentray.rollout.provenance.resolve_policy", lambda *args, **kwargs: spec)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     summary = run(config(tmp_path, num_tasks=5))
     assert (summary.truncated, summary.failed) == (5, 0)
-    assert read_run(tmp_path).trajectories[0].error.startswith("context limit")
+    assert read_run(tmp_path).trajectories[0].context_full
 
 
 class FullEngine:
@@ -117,8 +120,8 @@ class FullEngine:
     async def ready(self):
         pass
 
-    async def act(self, messages, sampling):
-        raise PolicyError("context limit: too long", "it is full", "make room")
+    async def act(self, messages, sampling, info):
+        raise ContextLimitError("too long", "it is full", "make room")
 
     async def close(self):
         pass
@@ -131,15 +134,19 @@ def test_rejected_and_kept_add_up_over_the_stage(local_ray, tmp_path):
     assert done.read == done.kept + sum(done.rejected.values()) == 80
 
 
-def mortal(environment, task, seed, mark):
-    """The expert, but the first one built kills its process."""
-    from agentray.policy.scripted import ExpertPolicy
+class Mortal(ExpertPolicy):
+    """The expert, but the first one that is used kills its process."""
 
-    try:
-        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return ExpertPolicy(environment, task, seed)
-    os._exit(1)
+    def __init__(self, environment, task, seed, mark):
+        super().__init__(environment, task, seed)
+        self._mark = mark
+
+    async def ready(self):
+        try:
+            os.close(os.open(self._mark, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+        os._exit(1)
 
 
 def test_a_worker_whose_threads_hang_is_replaced(local_ray, tmp_path, monkeypatch):

@@ -55,7 +55,7 @@ THIRD_PARTY = {
     "chat": {"transformers"},
     "sandbox": set(),
     "env": {"gymnasium", "pydantic"},
-    "policy": {"gymnasium", "aiohttp"},
+    "policy": {"gymnasium", "pydantic", "aiohttp"},
     "data": {"numpy", "pyarrow"},
     "rollout": {"ray"},
     "formats": {"numpy", "pyarrow"},

@@ -6,7 +6,7 @@ import pytest
 from servers import ask
 
 from agentray.errors import (
-    CONTEXT_LIMIT,
+    ContextLimitError,
     OverloadedError,
     PolicyError,
     PromptError,
@@ -78,11 +78,11 @@ def test_an_error_in_a_success_is_an_error(error, kind, inside):
 
 
 def test_a_conversation_too_long_is_told_in_a_success_too():
-    with pytest.raises(PolicyError, match=CONTEXT_LIMIT):
+    with pytest.raises(ContextLimitError):
         ask([(200, {"error": {"message": "Context size has been exceeded."}})])
-    with pytest.raises(PolicyError, match=CONTEXT_LIMIT):
+    with pytest.raises(ContextLimitError):
         ask([(200, {"object": "error", "message": "prompt is too long: 9 tokens > 8 maximum"})])
-    with pytest.raises(PolicyError, match=CONTEXT_LIMIT):
+    with pytest.raises(ContextLimitError):
         ask([(200, '[{"error": {"message": "The input token count (9) exceeds the maximum"}}]')])
 
 

@@ -118,7 +118,7 @@ def test_an_answer_has_a_bounded_size(monkeypatch):
         (404, "no such model", "does not serve 'm'"),
         (404, "nothing here", "refuses the request"),
         (302, "moved", r"refuses the request(.|\n)*/login"),
-        (400, "This model's maximum context length is 2048 tokens", "context limit"),
+        (400, "This model's maximum context length is 2048 tokens", "exceeds the context"),
     ],
 )
 def test_a_refusal_is_one_clear_error(status, body, what):
@@ -152,7 +152,7 @@ def test_ready_ends_with_a_clear_error():
 
 def test_the_first_call_connects_where_nobody_waited_until_it_is_ready():
     with pytest.raises(UnavailableError, match="does not answer") as caught:
-        asyncio.run(HttpPolicy("http://127.0.0.1:9/v1").act(TALK, Sampling()))
+        asyncio.run(HttpPolicy("http://127.0.0.1:9/v1").act(TALK, Sampling(), {}))
     assert not isinstance(caught.value, PolicyError)
 
 

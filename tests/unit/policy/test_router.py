@@ -36,7 +36,7 @@ class Endpoint:
         if self.ready_error:
             raise self.ready_error
 
-    async def act(self, messages, sampling):
+    async def act(self, messages, sampling, info):
         self.seen.append(messages)
         self.now += 1
         self.most = max(self.most, self.now)
@@ -73,7 +73,7 @@ def no_pauses(monkeypatch):
 
 def test_a_refusal_for_now_is_retried_and_counted():
     policy = routed({"a": Endpoint(BUSY, DOWN, ConnectionResetError("gone"))})
-    assert asyncio.run(policy.act(talk(), GREEDY)).text == "fine"
+    assert asyncio.run(policy.act(talk(), GREEDY, {})).text == "fine"
     assert policy.stats() == (EndpointStats("a", 0, 16, calls=4, retries=3, overloads=1, failures=2),)
     assert pickle.loads(pickle.dumps(policy.stats())) == policy.stats()
 
@@ -90,7 +90,7 @@ def test_tries_end(monkeypatch):
     monkeypatch.setattr(module, "pause_s", lambda number: failures.append(number) or 0.0)
     endpoint = Endpoint(*[DOWN] * 20)
     with pytest.raises(UnavailableError, match="b does not answer") as caught:
-        asyncio.run(routed({"b": endpoint}).act(talk(), GREEDY))
+        asyncio.run(routed({"b": endpoint}).act(talk(), GREEDY, {}))
     assert "7 tries" in caught.value.why and "down: status 502" in caught.value.why
     assert caught.value.__cause__ is DOWN
     assert len(endpoint.seen) == 7
@@ -100,14 +100,14 @@ def test_tries_end(monkeypatch):
 def test_a_refusal_for_good_is_not_retried():
     policy = routed({"a": Endpoint(REFUSED), "b": Endpoint(REFUSED)})
     with pytest.raises(PolicyError, match="no such model"):
-        asyncio.run(policy.act(talk(), GREEDY))
+        asyncio.run(policy.act(talk(), GREEDY, {}))
     assert sum(each.calls for each in policy.stats()) == 1
     assert sum(each.in_flight for each in policy.stats()) == 0
 
 
 def test_no_answer_in_time_is_an_overload():
     policy = routed({"a": Endpoint(None, None)}, request_timeout_s=0.01)
-    assert asyncio.run(policy.act(talk(), GREEDY)).text == "fine"
+    assert asyncio.run(policy.act(talk(), GREEDY, {})).text == "fine"
     assert policy.stats()[0].overloads == 2
 
 
@@ -116,11 +116,11 @@ def test_another_endpoint_takes_over_when_one_dies():
     policy = routed(endpoints)
 
     async def play():
-        await policy.act(talk(), GREEDY)
+        await policy.act(talk(), GREEDY, {})
         first = "a" if endpoints["a"].seen else "b"
         endpoints[first].answers = [ConnectionRefusedError("dead")] * 1000
         for number in range(100):
-            await policy.act(talk(str(number)), GREEDY)
+            await policy.act(talk(str(number)), GREEDY, {})
         return first
 
     dead = asyncio.run(play())
@@ -137,7 +137,7 @@ def test_one_prompt_stays_at_one_endpoint_and_prompts_spread():
     async def play():
         for number in range(60):
             for turns in range(3):
-                await policy.act(talk(str(number), turns), GREEDY)
+                await policy.act(talk(str(number), turns), GREEDY, {})
 
     asyncio.run(play())
     places = {}
@@ -155,7 +155,7 @@ def test_the_choice_is_the_same_in_every_process():
 
     async def play():
         for number in range(8):
-            await policy.act(talk(str(number)), GREEDY)
+            await policy.act(talk(str(number)), GREEDY, {})
 
     asyncio.run(play())
     assert [messages[2].content for messages in endpoints["a"].seen] == ["2", "3", "4", "5", "6", "7"]
@@ -166,7 +166,7 @@ def test_a_crowded_endpoint_is_passed_over():
     policy = routed(endpoints, adaptive=False)
 
     async def play():
-        tasks = [asyncio.create_task(policy.act(talk(), GREEDY)) for _ in range(60)]
+        tasks = [asyncio.create_task(policy.act(talk(), GREEDY, {})) for _ in range(60)]
         await settle()
         loads = [each.in_flight for each in policy.stats()]
         for task in tasks:
@@ -185,7 +185,7 @@ def test_a_cancelled_request_gives_its_slot_back():
     policy = routed({"a": endpoint}, in_flight=1)
 
     async def play():
-        running, waiting = (asyncio.create_task(policy.act(talk(), GREEDY)) for _ in range(2))
+        running, waiting = (asyncio.create_task(policy.act(talk(), GREEDY, {})) for _ in range(2))
         await settle()
         assert policy.stats()[0].in_flight == 1
         waiting.cancel()
@@ -193,7 +193,7 @@ def test_a_cancelled_request_gives_its_slot_back():
         await asyncio.gather(running, waiting, return_exceptions=True)
         endpoint.answers.clear()
         assert policy.stats()[0].in_flight == 0
-        return await asyncio.wait_for(policy.act(talk(), GREEDY), 5)
+        return await asyncio.wait_for(policy.act(talk(), GREEDY, {}), 5)
 
     assert asyncio.run(play()).text == "fine"
 
@@ -204,9 +204,9 @@ def test_a_pause_before_a_retry_holds_no_slot(monkeypatch):
     async def play():
         go_on = asyncio.Event()
         monkeypatch.setattr(module, "_pause", lambda *_: go_on.wait())
-        first = asyncio.create_task(policy.act(talk(), GREEDY))
+        first = asyncio.create_task(policy.act(talk(), GREEDY, {}))
         await settle()
-        await asyncio.wait_for(policy.act(talk(), GREEDY), 5)
+        await asyncio.wait_for(policy.act(talk(), GREEDY, {}), 5)
         assert not first.done()
         go_on.set()
         await first
@@ -220,7 +220,7 @@ def test_the_limit_is_kept_and_a_fixed_one_is_all():
         policy = routed({"a": endpoint}, in_flight=20, adaptive=adaptive)
 
         async def play(policy):
-            tasks = [asyncio.create_task(policy.act(talk(), GREEDY)) for _ in range(30)]
+            tasks = [asyncio.create_task(policy.act(talk(), GREEDY, {})) for _ in range(30)]
             await settle()
             for task in tasks:
                 task.cancel()
@@ -239,13 +239,13 @@ def test_a_dead_endpoint_is_tried_by_one_request_at_a_time_until_it_works(monkey
         works = asyncio.Event()
         endpoint = Endpoint(DOWN, DOWN, works)
         policy = routed({"a": endpoint})
-        tasks = [asyncio.create_task(policy.act(talk(), GREEDY))]
+        tasks = [asyncio.create_task(policy.act(talk(), GREEDY, {}))]
         await settle()
-        tasks += [asyncio.create_task(policy.act(talk(), GREEDY)) for _ in range(5)]
+        tasks += [asyncio.create_task(policy.act(talk(), GREEDY, {})) for _ in range(5)]
         await settle()
         assert len(endpoint.seen) == 2  # it rests
         now[0] += module._FIRST_REST_S
-        tasks += [asyncio.create_task(policy.act(talk(), GREEDY)) for _ in range(5)]
+        tasks += [asyncio.create_task(policy.act(talk(), GREEDY, {})) for _ in range(5)]
         await settle()
         assert len(endpoint.seen) == 3  # one finds out
         works.set()
@@ -261,7 +261,7 @@ def test_requests_that_wait_for_a_slot_are_spared_when_the_endpoint_breaks(monke
     policy = routed({"a": endpoint}, in_flight=1)
 
     async def play():
-        tasks = [asyncio.create_task(policy.act(talk(), GREEDY)) for _ in range(5)]
+        tasks = [asyncio.create_task(policy.act(talk(), GREEDY, {})) for _ in range(5)]
         await settle()
         assert len(endpoint.seen) == 1
         for task in tasks:
@@ -279,7 +279,9 @@ def test_an_endpoint_that_stays_dead_is_given_up(monkeypatch):
     policy = routed({"a": Endpoint(*[DOWN] * 1000)}, in_flight=4)
 
     async def play():
-        return await asyncio.gather(*(policy.act(talk(), GREEDY) for _ in range(10)), return_exceptions=True)
+        return await asyncio.gather(
+            *(policy.act(talk(), GREEDY, {}) for _ in range(10)), return_exceptions=True
+        )
 
     results = asyncio.run(play())
     assert all(isinstance(each, UnavailableError) and "a does not answer" in each.what for each in results)
@@ -292,7 +294,7 @@ def test_an_endpoint_that_says_when_to_ask_again_is_left_alone():
 
     async def play():
         for number in range(20):
-            await policy.act(talk(str(number)), GREEDY)
+            await policy.act(talk(str(number)), GREEDY, {})
 
     asyncio.run(play())
     assert [(each.calls, each.overloads) for each in policy.stats()] == [(1, 1), (20, 0)]
@@ -304,7 +306,7 @@ def test_ready_waits_for_all_and_needs_one(caplog):
     async def play():
         await policy.ready()
         for number in range(20):
-            await policy.act(talk(str(number)), GREEDY)
+            await policy.act(talk(str(number)), GREEDY, {})
 
     asyncio.run(play())
     assert [each.calls for each in policy.stats()] == [0, 20, 0]

@@ -14,7 +14,7 @@ class Calm:
     async def ready(self):
         pass
 
-    async def act(self, messages, sampling):
+    async def act(self, messages, sampling, info):
         self.asked += 1
         return Reply("fine")
 
@@ -26,7 +26,7 @@ class Calm:
 
 
 def act(policy):
-    return asyncio.run(policy.act([Message("user", "hi")], Sampling()))
+    return asyncio.run(policy.act([Message("user", "hi")], Sampling(), {}))
 
 
 def test_rates_are_read_and_checked():

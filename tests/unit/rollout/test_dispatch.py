@@ -12,7 +12,7 @@ import pytest
 from agentray.data.store import RunStore, read_run
 from agentray.env import Hosting
 from agentray.env.count import Count, CountGame
-from agentray.errors import CONTEXT_LIMIT, PolicyError, ResourceError, UnavailableError
+from agentray.errors import ContextLimitError, PolicyError, ResourceError, UnavailableError
 from agentray.policy import router
 from agentray.rollout import dispatch
 from agentray.rollout.chaos import Chaos
@@ -37,7 +37,7 @@ class Counting:
     async def ready(self):
         pass
 
-    async def act(self, messages, sampling):
+    async def act(self, messages, sampling, info):
         await asyncio.sleep(0)
         self.asked[messages[2].content, len(messages)] += 1
         if self._fails:
@@ -270,7 +270,7 @@ def test_a_wrong_key_ends_the_run_at_the_first_call(tmp_path):
 
 def test_a_context_that_fits_no_prompt_ends_the_run(tmp_path):
     def refuse():
-        raise PolicyError(f"{CONTEXT_LIMIT}: 900 tokens", "128 fit", "raise it")
+        raise ContextLimitError("900 tokens", "128 fit", "raise it")
 
     with pytest.raises(PolicyError, match="900 tokens"):
         drive(tmp_path, [Mortal(Counting(refuse))])

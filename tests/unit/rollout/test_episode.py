@@ -8,7 +8,7 @@ from fakes import ScriptedPolicy
 from agentray.data.journal import Assembler
 from agentray.data.records import from_row
 from agentray.env.count import Count, CountGame
-from agentray.errors import PolicyError
+from agentray.errors import ContextLimitError
 from agentray.rollout.episode import Episode
 from agentray.rollout.hosting import Host
 from agentray.rollout.orders import Attempt, Order
@@ -99,13 +99,14 @@ def test_a_policy_that_cannot_answer_is_a_failure_not_a_zero():
 
 
 def test_a_full_context_truncates():
-    full = PolicyError("context limit: 3000 tokens", "2048 fit", "raise it")
+    full = ContextLimitError("3000 tokens", "2048 fit", "raise it")
     _, made, _ = play(ScriptedPolicy(*numbers(1), full))
     assert (made.status, made.reward, len(made.turns)) == ("truncated", 0.0, 1)
+    assert made.context_full and made.error == "ContextLimitError: 3000 tokens"
 
 
 class Slow(ScriptedPolicy):
-    async def act(self, messages, sampling):
+    async def act(self, messages, sampling, info):
         await asyncio.sleep(60)
         return Reply("")
 
@@ -236,9 +237,9 @@ def test_a_recorded_state_that_does_not_come_again_starts_the_game_anew():
 
 def test_sampled_ids_go_back_to_the_policy_with_the_reply():
     class Sampling2(ScriptedPolicy):
-        async def act(self, messages, sampling):
+        async def act(self, messages, sampling, info):
             assert (sampling.seed, sampling.temperature, sampling.max_tokens) == (5, 0.5, 7)
-            reply = await super().act(messages, sampling)
+            reply = await super().act(messages, sampling, info)
             return replace(reply, token_ids=(1, 2, 3))
 
     policy = Sampling2(*numbers(1, 2))

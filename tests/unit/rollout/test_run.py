@@ -1,13 +1,35 @@
+import sys
+from pathlib import Path
+
 import pytest
 
 from agentray import manifest
 from agentray.config import RolloutConfig
+from agentray.env.count import Count
+from agentray.errors import UsageError
 from agentray.rollout import run as stage
 from agentray.rollout.run import run
+from agentray.types import EnvSpec
 
 
 def config(out, **changes):
     return RolloutConfig(**({"envs": ["count"], "out": out, "num_tasks": 10, "num_workers": 0} | changes))
+
+
+class Unsolved(Count):
+    """A game that nobody has solved."""
+
+    def expert(self, task):
+        raise UsageError("'count' has no expert", "nobody wrote one", "give --policy random")
+
+
+def test_an_environment_without_an_expert_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[3])])  # for this module's name
+    spec = EnvSpec("count", f"{__name__}:Unsolved")
+    monkeypatch.setattr(stage, "resolve", lambda name, settings: spec)
+    with pytest.raises(UsageError, match="has no expert"):
+        run(config(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("changes", [{"num_tasks": 25}, {"samples": 2}])

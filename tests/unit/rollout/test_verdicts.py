@@ -36,7 +36,7 @@ class Counting:
     async def ready(self):
         pass
 
-    async def act(self, messages, sampling):
+    async def act(self, messages, sampling, info):
         place = self.places.setdefault(messages[2].content, len(self.places))
         error = self._wrong(next(self._calls), place)
         if error:

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from agentray.config import EngineConfig
 from agentray.env import Hosting
 from agentray.env.count import Count, CountGame
 from agentray.errors import ResourceError
+from agentray.policy import resolve_policy
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.orders import Attempt, Limits, Order
 from agentray.rollout.worker import LocalWorker, RolloutWorker
-from agentray.types import EnvSpec, PolicySpec, Sampling
+from agentray.types import EnvSpec, Sampling
 
 TASK = next(Count().tasks("train"))
-EXPERT = PolicySpec("expert", "agentray.policy.scripted:ExpertPolicy", scope="task")
+EXPERT = resolve_policy("expert", engine=EngineConfig())
 
 
 RELEASE = threading.Event()
@@ -101,7 +103,7 @@ def test_whatever_goes_wrong_is_an_outcome(fault, error):
 
 
 def test_a_worker_that_closes_ends_what_it_plays(monkeypatch):
-    async def waits(self, messages, sampling):
+    async def waits(self, messages, sampling, info):
         await asyncio.sleep(3600)
 
     monkeypatch.setattr("agentray.policy.scripted.ExpertPolicy.act", waits)

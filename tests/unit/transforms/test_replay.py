@@ -9,7 +9,6 @@ from fakes import trajectory
 
 from agentray.env import Hosting
 from agentray.env.count import Count, CountGame
-from agentray.errors import CONTEXT_LIMIT
 from agentray.rollout.episode import digest
 from agentray.rollout.hosting import Host
 from agentray.transforms.replay import rescore
@@ -184,10 +183,10 @@ def test_a_record_that_ends_before_the_environment_does_is_refused():
 
 
 def test_a_conversation_that_no_longer_fitted_ends_where_it_did():
-    full = recorded(1, goal=5, status="truncated", error=f"{CONTEXT_LIMIT}: 96 tokens")
+    full = recorded(1, goal=5, status="truncated", error="ContextLimitError: 96 tokens")
     found = verdict(full)
     assert not found.changed and found.after.error == full.error
-    assert not verdict(recorded(goal=5, status="truncated", error=CONTEXT_LIMIT)).changed
+    assert not verdict(recorded(goal=5, status="truncated", error="context limit: 96 tokens")).changed
 
 
 def test_records_of_the_first_schema_are_compared_without_digests():
