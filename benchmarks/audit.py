@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from agentray.config import RolloutConfig
 from agentray.data.journal import Assembler, read_lines
-from agentray.data.store import read_run, segments, shards
+from agentray.data.shards import segments, shards
+from agentray.data.store import read_run
 from agentray.env import resolve
 from agentray.rollout.plan import Plan
 

@@ -41,7 +41,8 @@ from soak import soak
 from agentray import manifest
 from agentray.config import RolloutConfig
 from agentray.data.records import to_row
-from agentray.data.store import SEGMENT_ROWS, read_run, segments, shards, write_shard
+from agentray.data.shards import segments, shards
+from agentray.data.store import SEGMENT_ROWS, read_run, write_shard
 from agentray.env import Environment, build, resolve
 from agentray.rollout.orders import Attempt
 from agentray.rollout.plan import Plan

@@ -17,8 +17,10 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from agentray.data.reading import run_files
 from agentray.data.records import to_row
-from agentray.data.store import read_run, run_files, shards
+from agentray.data.shards import shards
+from agentray.data.store import read_run
 from agentray.env import build
 from agentray.errors import DataError
 from agentray.formats.conversations import conversation_of

@@ -19,7 +19,7 @@ from agentray.contamination.documents import (
     fields_text,
     first_record,
 )
-from agentray.data.store import run_files
+from agentray.data.reading import run_files
 from agentray.env import resolve
 from agentray.errors import DataError, UsageError, closest
 from agentray.formats.conversations import is_conversation

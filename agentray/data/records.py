@@ -110,13 +110,7 @@ def from_row(row: Mapping[str, Any]) -> Trajectory:
     Raises:
         DataError: The row was written by a newer schema, or is not a trajectory.
     """
-    version = row.get("schema_version")
-    if version not in range(1, SCHEMA_VERSION + 1):
-        raise DataError(
-            f"a record has schema version {version!r}",
-            f"this agentray reads versions 1 to {SCHEMA_VERSION}",
-            "read it with the agentray that wrote it",
-        )
+    check_version(row.get("schema_version"))
     try:
         task = Task(
             row["env"], row["task_id"], row["split"], json.loads(row["task_data"]), row["fingerprint"]
@@ -137,27 +131,41 @@ def from_row(row: Mapping[str, Any]) -> Trajectory:
         )
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise DataError(
-            "a record is no trajectory", repr(error), "remove it, or run the rollout again"
+            "a record is not a trajectory", repr(error), "remove it, or run the rollout again"
         ) from error
+
+
+def check_version(version: Any) -> None:
+    """Refuse a record that this agentray cannot read.
+
+    Raises:
+        DataError: A newer agentray wrote it, or it has no version.
+    """
+    if version not in range(1, SCHEMA_VERSION + 1):
+        raise DataError(
+            f"a record has schema version {version!r}",
+            f"this agentray reads versions 1 to {SCHEMA_VERSION}",
+            "read it with the agentray that wrote it",
+        )
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows as an Arrow table.
 
     Raises:
-        DataError: `SCHEMA` cannot hold one: half a surrogate pair, an action that is no text, a number out of
-            range.
+        DataError: `SCHEMA` cannot hold one: half a surrogate pair, an action that is not text, a number out
+            of range.
     """
     try:
         return pa.Table.from_pylist(rows, schema=SCHEMA)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        raise DataError("an attempt cannot be stored", str(error), "leave it out") from error
+        raise DataError("an attempt cannot be stored", str(error), "exclude it") from error
 
 
 def fitted(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
     """Rows that fit into a table, and what became of the others.
 
-    One that does not fit becomes that of an attempt that failed; it is left out, and so made again, where its
+    One that does not fit becomes that of an attempt that failed; it is dropped, and so made again, where its
     task cannot be stored either.
     """
     found: list[Mapping[str, Any]] = []
@@ -228,7 +236,7 @@ def to_turn(row: Mapping[str, Any]) -> Turn:
 def messages(trajectory: Trajectory) -> tuple[Message, ...]:
     """The whole conversation; replies of the policy carry loss, as in AgentInstruct, and their sampled ids.
 
-    An observation that no reply followed is left out, so the conversation ends with a reply.
+    An observation that no reply followed is excluded, so the conversation ends with a reply.
     """
     conversation = list(trajectory.prompt)
     for index, turn in enumerate(trajectory.turns):

@@ -9,23 +9,19 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from agentray.data.journal import Assembler
 from agentray.data.lock import owner
-from agentray.data.store import consistent, gives_way, read_segments, shards
+from agentray.data.reading import RunReader
 from agentray.errors import UsageError
 
 PLAN = "plan.json"
 """File in which a rollout says what it will make."""
-_COLUMNS = ["key", "status", "env", "task_id", "sample", "reward", "error"]
+_COLUMNS = ("env", "task_id", "sample", "reward", "error")
 
 
 @dataclass(frozen=True)
@@ -76,36 +72,42 @@ def show(directory: Path, thresholds: Mapping[str, float], *, most: int = 5) -> 
         most: Most running and failed attempts to name.
 
     Raises:
-        UsageError: The directory is no rollout's.
+        UsageError: The directory is not a rollout's.
     """
     planned = read_plan(directory)["planned"]
-    rows, assembler, set_aside = consistent(lambda: _read(directory))
-    statuses = Counter(row["status"] for row in rows.values())
-    scored = [row for row in rows.values() if row["reward"] is not None]
-    running = sorted(map(_running, assembler.open.values()), key=lambda each: -each.age_s)
+    reader = RunReader(directory, _COLUMNS, may_be_empty=True)
+    failures = {row["key"]: row["error"] for row in _rows(reader) if row["status"] == "failed"}
+    running = _running(reader, failures)
+    again = {each.key for each in running}
+    statuses: Counter[str] = Counter()
     tasks: dict[tuple[str, str], list[tuple[int, float, bool]]] = defaultdict(list)
     rewards: dict[str, list[float]] = {env: [] for env in thresholds}
-    for row in scored:
+    for row in _rows(reader):
+        if row["key"] in again:
+            continue
+        statuses[row["status"]] += 1
+        if row["reward"] is None:
+            continue
         kept = row["reward"] >= thresholds[row["env"]]
         tasks[row["env"], row["task_id"]].append((row["sample"], row["reward"], kept))
         rewards[row["env"]].append(row["reward"])
-    failures = ((key, row["error"]) for key, row in rows.items() if row["status"] == "failed")
+    num_ended, lost_lines = statuses.total(), reader.journal.unreadable
     return RunStatus(
         out=str(directory),
         owner=owner(directory),
-        planned=max(planned, len(rows) + len(running)),
+        planned=max(planned, num_ended + len(running)),
         completed=statuses["completed"],
         truncated=statuses["truncated"],
         failed=statuses["failed"],
         running=len(running),
-        waiting=max(0, planned - len(rows) - len(running)),
+        waiting=max(0, planned - num_ended - len(running)),
         kept=sum(kept for attempts in tasks.values() for _, _, kept in attempts),
         mean_reward={env: sum(each) / len(each) if each else None for env, each in rewards.items()},
         pass_at=_pass_at(tasks.values()),
         best_of=_best_of(tasks.values()),
         slowest=running[:most],
-        failures=dict(islice(failures, most)),
-        set_aside=set_aside,
+        failures=dict(islice(((key, why) for key, why in failures.items() if key not in again), most)),
+        set_aside=[*reader.set_aside, *([f"journal: {lost_lines} lines"] if lost_lines else [])],
     )
 
 
@@ -113,14 +115,14 @@ def read_plan(directory: Path) -> dict[str, Any]:
     """What a rollout said it would make.
 
     Raises:
-        UsageError: The directory is no rollout's.
+        UsageError: The directory is not a rollout's.
     """
     try:
         plan: dict[str, Any] = json.loads((directory / PLAN).read_text(encoding="utf-8"))
         int(plan["planned"]), list(plan["envs"]), dict(plan["env"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{str(directory)!r} is no rollout", f"it has no readable {PLAN}", "give a rollout's --out"
+            f"{str(directory)!r} is not a rollout", f"it has no readable {PLAN}", "give a rollout's --out"
         ) from error
     return plan
 
@@ -167,35 +169,18 @@ def _powers(least: int) -> list[int]:
     return [2**i for i in range(least.bit_length())] if least > 1 else []
 
 
-def _read(directory: Path) -> tuple[dict[str, dict[str, Any]], Assembler, list[str]]:
-    """Outcomes by key, what is still open, and what cannot be read."""
-    rows: dict[str, dict[str, Any]] = {}
-    set_aside = [path.name for path in sorted(directory.glob("*.corrupt"))]
-
-    def learn(found: Iterable[dict[str, Any]]) -> None:
-        for row in found:
-            if gives_way(rows.get(row["key"], {}).get("status")):
-                rows[row["key"]] = {name: row[name] for name in _COLUMNS}
-
-    _, assembler, in_journal = read_segments(directory)
-    for shard in shards(directory):
-        try:
-            learn(pq.read_table(shard, columns=_COLUMNS).to_pylist())
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowException, OSError, ValueError) as error:
-            set_aside.append(f"{shard.name}: {error}")
-    learn(in_journal)
-    for key in set(rows) & set(assembler.open):
-        if rows[key]["status"] != "failed":
-            del assembler.open[key]
-        else:
-            del rows[key]
-    if assembler.unreadable:
-        set_aside.append(f"journal: {assembler.unreadable} lines")
-    return rows, assembler, set_aside
+def _rows(reader: RunReader) -> Iterator[dict[str, Any]]:
+    """Outcomes, a few at a time."""
+    for batch in reader.outcomes.to_batches(max_chunksize=1024):
+        yield from batch.to_pylist()
 
 
-def _running(lines: Sequence[bytes]) -> Running:
-    first = json.loads(lines[0])
-    return Running(first["key"], len(lines) - 1, max(0.0, time.time() - first["at"]))
+def _running(reader: RunReader, failed: Collection[str]) -> list[Running]:
+    """Attempts that have begun and not ended, one that failed and is made again included."""
+    ended = set(reader.outcomes["key"].to_pylist()) - set(failed)
+    found = [
+        Running(key, len(lines) - 1, max(0.0, time.time() - json.loads(lines[0])["at"]))
+        for key, lines in reader.journal.open.items()
+        if key not in ended
+    ]
+    return sorted(found, key=lambda each: -each.age_s)

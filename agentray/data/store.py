@@ -15,13 +15,12 @@ An attempt that `failed` may be made again; the later record then counts.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,16 +28,14 @@ import pyarrow.parquet as pq
 from agentray import manifest
 from agentray.data.journal import Assembler, Entry, Segment, read_lines
 from agentray.data.lock import lock
-from agentray.data.records import fitted, from_row, table, to_row
-from agentray.errors import DataError, UsageError
+from agentray.data.reading import RunReader, gives_way
+from agentray.data.records import table, to_row
+from agentray.data.shards import SHARD_BYTES, number, segments, shards, write_rows, write_table
 from agentray.types import Trajectory
 
 SEGMENT_ROWS = 512
-_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _OUTCOME = ["key", "status", "env", "sample", "seed", "reward", "error"]
-_READ_TRIES = 5
-"""How often a reader starts over because a live writer replaced a segment meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class RunStore:
 
     Args:
         directory: Run directory, made if absent.
-        segment_rows: Ended attempts per shard.
+        segment_rows: Most ended attempts per shard; one of `SHARD_BYTES` of journal ends sooner.
         retry_failed: Whether attempts that failed may have another outcome.
 
     Raises:
@@ -78,14 +75,14 @@ class RunStore:
         """Status, reward and error of what earlier starts finished, by environment, sample and seed."""
         self.open: dict[str, list[bytes]] = {}
         """Journal lines of the attempts that have begun and not ended, by key."""
-        self._number = self._rows = 0
+        self._number = self._rows = self._bytes = 0
         self._segment: Segment | None = None
         self._sealing: Future[list[str]] | None = None
         self._sealer = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._recover()
 
     def commit(self, entries: Sequence[Entry]) -> None:
-        """Put entries on the disk, all or none; those of attempts that have their outcome are left out.
+        """Put entries on the disk, all or none; those of attempts that have their outcome are dropped.
 
         Raises:
             OSError: The disk is full or gone; the same call may be made again.
@@ -97,6 +94,7 @@ class RunStore:
             self._segment = Segment(self._segment_path(self._number))
         self._segment.append(entry.line for entry in fresh)
         for entry in fresh:
+            self._bytes += len(entry.line)
             if entry.kind == "begin":
                 self.open[entry.key] = [entry.line]
             elif entry.kind == "turn":
@@ -105,7 +103,7 @@ class RunStore:
                 self.open.pop(entry.key, None)
                 self.finished[entry.key] = str(entry.status)
                 self._rows += 1
-        if self._rows >= self._segment_rows:
+        if self._rows >= self._segment_rows or (self._rows and self._bytes >= SHARD_BYTES):
             self._seal()
 
     def forget(self, key: str) -> None:
@@ -144,7 +142,7 @@ class RunStore:
         except OSError as error:  # nothing is lost: what was committed stays in this segment
             _log.warning("segment %d stays open: %s", self._number, error)
             return
-        self._rows, self._number = 0, self._number + 1
+        self._rows, self._bytes, self._number = 0, 0, self._number + 1
         full.close()
         self._sealing = self._sealer.submit(_to_shard, full.path)
 
@@ -173,7 +171,7 @@ class RunStore:
     def _recover(self) -> None:
         """Set unreadable shards aside, finish interrupted segments, and learn what is stored."""
         for shard in shards(self.directory):
-            self._number = max(self._number, _number(shard) + 1)
+            self._number = max(self._number, number(shard) + 1)
             try:
                 rows = pq.read_table(shard, columns=_OUTCOME).to_pylist()
             except (pa.ArrowException, OSError, ValueError) as error:
@@ -186,8 +184,8 @@ class RunStore:
         for segment in left_over:
             rows = [row for row in map(assembler.add, read_lines(segment)) if row is not None]
             rows = [row for row in rows if gives_way(self.finished.get(row["key"]))]
-            self._number = max(self._number, _number(segment) + 1)
-            stored, problems = _write_rows(self._shard_path(), rows)
+            self._number = max(self._number, number(segment) + 1)
+            stored, problems = write_rows(self._shard_path(), rows)
             self._set_aside(problems)
             self._learn(stored)
             self._number += bool(stored)
@@ -223,46 +221,26 @@ class RunStore:
 def read_run(directory: Path) -> Contents:
     """Every ended attempt of a run, finished or still being written; unreadable files are named, not fatal.
 
+    All of it is in memory at once: what may read a large run uses `iterate_run` or `RunReader`.
+
     Raises:
-        UsageError: The directory is no run.
+        UsageError: The directory is not a run.
     """
-    return consistent(lambda: _read_run(directory))
+    reader = RunReader(directory)
+    return Contents(list(reader), reader.set_aside)
 
 
-def _read_run(directory: Path) -> Contents:
-    if not directory.is_dir():
-        raise UsageError(
-            f"no run {str(directory)!r}",
-            "it is a file" if directory.is_file() else "the directory does not exist",
-            "give a rollout's --out; files of conversations go to `agentray mix --agent FILE` as they are",
-        )
-    found: dict[str, Trajectory] = {}
-    set_aside = [f"{path.name}: set aside by an earlier run" for path in sorted(directory.glob("*.corrupt"))]
-    journal, _, in_journal = read_segments(directory)
-    finished = shards(directory)
-    if not finished and not journal and not set_aside:
-        raise UsageError(
-            f"{str(directory)!r} holds no trajectories",
-            "it has no shard and no journal",
-            "run `agentray rollout --out` on it first",
-        )
-    for shard in finished:
-        try:
-            _keep(found, pq.read_table(shard).to_pylist())
-        except (pa.ArrowException, OSError, ValueError, KeyError, DataError) as error:
-            if not shard.exists():
-                raise FileNotFoundError(shard) from error
-            set_aside.append(f"{shard.name}: {error}")
-    _keep(found, in_journal)
-    return Contents(list(found.values()), set_aside)
+def iterate_run(directory: Path) -> Iterator[Trajectory]:
+    """The ended attempts of a run, one after the other, in bounded memory; see `RunReader`.
 
-
-def _keep(found: dict[str, Trajectory], rows: Iterable[dict[str, Any]]) -> None:
-    """Take in rows; a key's first record counts, unless it failed."""
-    for row in rows:
-        before = found.get(row["key"])
-        if gives_way(None if before is None else before.status):
-            found[row["key"]] = from_row(row)
+    Raises:
+        UsageError: The directory is not a run.
+        DataError: A file cannot be read. Attempts that were made again after a file was set aside are there.
+    """
+    reader = RunReader(directory)
+    reader.check_readable()
+    yield from reader
+    reader.check_readable()
 
 
 def write_shard(path: Path, trajectories: list[Trajectory]) -> None:
@@ -271,79 +249,7 @@ def write_shard(path: Path, trajectories: list[Trajectory]) -> None:
     Raises:
         DataError: One of them cannot be stored; nothing is written.
     """
-    _write_table(path, table([to_row(trajectory) for trajectory in trajectories]))
-
-
-def gives_way(status: str | None) -> bool:
-    """Whether what is stored of an attempt, with this status or not at all, gives way to a later record."""
-    return status in (None, "failed")
-
-
-def consistent(read: Callable[[], _T]) -> _T:
-    """What a reader of a run's files returns, made to start over while a live writer replaces them."""
-    for _ in range(_READ_TRIES - 1):
-        try:
-            return read()
-        except FileNotFoundError:  # a segment has become a shard since it was listed
-            continue
-    return read()
-
-
-def run_files(directory: Path) -> tuple[list[Path], list[Path]]:
-    """Shards and journal segments of a run; none is missed while a live writer makes shards of segments.
-
-    Segments are looked for first: one that becomes a shard meanwhile is listed twice, not left out.
-    """
-    journal = segments(directory)
-    return shards(directory), journal
-
-
-def read_segments(directory: Path) -> tuple[list[Path], Assembler, list[dict[str, Any]]]:
-    """Segments of a run, what put their lines together, and the rows of the attempts that end in them.
-
-    Who reads shards too lists them after this call, and takes them in before these rows: a segment is there
-    for an instant, a shard stays, so that one made of a segment meanwhile is read twice, not missed.
-
-    Raises:
-        FileNotFoundError: A segment has become a shard since it was listed.
-    """
-    journal = segments(directory)
-    assembler = Assembler()
-    lines = (line for segment in journal for line in read_lines(segment))
-    return journal, assembler, [row for row in map(assembler.add, lines) if row is not None]
-
-
-def shards(directory: Path) -> list[Path]:
-    """Finished segments, oldest first."""
-    return sorted(directory.glob("shard-*.parquet"))
-
-
-def segments(directory: Path) -> list[Path]:
-    """Segments of the journal, oldest first."""
-    return sorted(directory.glob("journal-*.jsonl"))
-
-
-def _write_rows(
-    path: Path, rows: Sequence[Mapping[str, Any]]
-) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
-    """Write rows as a shard, if there are any; the rows as stored, and what could not be."""
-    problems: list[str] = []
-    try:
-        fitting = table(rows)
-    except DataError:
-        rows, problems = fitted(rows)
-        fitting = table(rows)
-    if rows:
-        _write_table(path, fitting)
-    return rows, problems
-
-
-def _write_table(path: Path, rows: pa.Table) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(rows, partial, compression="zstd")
-    with partial.open("rb") as stream:
-        os.fsync(stream.fileno())
-    os.replace(partial, path)
+    write_table(path, table([to_row(trajectory) for trajectory in trajectories]))
 
 
 def _to_shard(segment: Path) -> list[str]:
@@ -353,10 +259,6 @@ def _to_shard(segment: Path) -> list[str]:
         What could not be stored.
     """
     rows = [row for row in map(Assembler().add, read_lines(segment)) if row is not None]
-    _, problems = _write_rows(segment.with_name(f"shard-{_number(segment):06d}.parquet"), rows)
+    _, problems = write_rows(segment.with_name(f"shard-{number(segment):06d}.parquet"), rows)
     segment.unlink()
     return problems
-
-
-def _number(path: Path) -> int:
-    return int(path.name.split("-")[1].split(".")[0])

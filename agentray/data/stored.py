@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentray import manifest
-from agentray.data.store import read_run
+from agentray.data.store import iterate_run
 from agentray.env import Environment, build, resolve
 from agentray.errors import DataError, UsageError
 from agentray.types import Trajectory
@@ -51,21 +51,13 @@ def read(directory: Path) -> StoredRun:
     """All attempts of a finished run.
 
     Raises:
-        UsageError: The directory does not exist, is no run or is not complete.
+        UsageError: The directory does not exist, is not a run or is not complete.
         DataError: It holds no attempt, or a file that cannot be read: a damaged one, or another schema's.
     """
     settings = manifest.read(directory).config.get("env") or {}
-    contents = read_run(directory)
-    # What an earlier start set aside was made again by the one that finished the run.
-    unreadable = [each for each in contents.set_aside if not each.split(":")[0].endswith(".corrupt")]
-    if unreadable:
-        raise DataError(
-            f"not all of {str(directory)!r} can be read",
-            "; ".join(" ".join(each.split()) for each in unreadable),
-            "run the command that wrote it again, or use the agentray that did",
-        )
-    if not contents.trajectories:
+    trajectories = list(iterate_run(directory))
+    if not trajectories:
         raise DataError(
             f"{str(directory)!r} holds no attempt", "all its files are empty", "run its rollout again"
         )
-    return StoredRun(directory, contents.trajectories, settings)
+    return StoredRun(directory, trajectories, settings)

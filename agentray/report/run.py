@@ -13,7 +13,8 @@ from typing import Any
 
 from agentray import manifest
 from agentray.config import ReportConfig
-from agentray.data.store import read_run, shards
+from agentray.data.shards import shards
+from agentray.data.store import read_run
 from agentray.errors import UsageError
 from agentray.evaluate.compare import alone, compare, left_out
 from agentray.evaluate.run import score

@@ -29,7 +29,7 @@ def test_a_newer_schema_is_refused_with_its_version():
 
 
 def test_a_row_of_something_else_is_refused():
-    with pytest.raises(DataError, match="no trajectory"):
+    with pytest.raises(DataError, match="not a trajectory"):
         from_row({"schema_version": 1, "env": "count"})
 
 

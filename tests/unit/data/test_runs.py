@@ -75,5 +75,5 @@ def test_pass_at_k_refuses_what_cannot_be(correct, total, k):
 def test_a_directory_without_a_plan_is_no_rollout(tmp_path, plan):
     if plan is not None:
         (tmp_path / "plan.json").write_text(plan)
-    with pytest.raises(UsageError, match="is no rollout"):
+    with pytest.raises(UsageError, match="is not a rollout"):
         show(tmp_path, {})

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from fakes import trajectory
 
-import agentray.data.store
+import agentray.data.reading
 from agentray.data.journal import begun, ended, entries, turned
 from agentray.data.runs import PLAN, show
 from agentray.data.store import RunStore, read_run, write_shard
@@ -55,7 +55,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
 def test_a_reader_misses_nothing_of_a_segment_that_becomes_a_shard_while_it_looks(tmp_path, monkeypatch):
     store = RunStore(tmp_path, segment_rows=100)
     store_some(store, *range(3))
-    looks_for_shards = agentray.data.store.shards
+    looks_for_shards = agentray.data.reading.shards
 
     def seal_once_they_were_listed(directory):
         listed = looks_for_shards(directory)
@@ -63,7 +63,7 @@ def test_a_reader_misses_nothing_of_a_segment_that_becomes_a_shard_while_it_look
         store.close()
         return listed
 
-    monkeypatch.setattr(agentray.data.store, "shards", seal_once_they_were_listed)
+    monkeypatch.setattr(agentray.data.reading, "shards", seal_once_they_were_listed)
     assert len(keys(tmp_path)) == 3
 
 
