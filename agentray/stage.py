@@ -94,13 +94,18 @@ class Stage(Generic[S]):
         self._check_identity()
         manifest.write_json(self.out / PLAN, self._identity)
 
-    def complete(self, summary: S) -> S:
-        """Write the manifest, which says that the stage is complete; returns the summary."""
+    def complete(self, summary: S, within: Mapping[str, Any] | None = None) -> S:
+        """Write the manifest, which says that the stage is complete; returns the summary.
+
+        Args:
+            summary: Its result.
+            within: Counts of a stage that this one ran in the same directory; its own replace equal ones.
+        """
         inputs = {str(path): manifest.digest(path) for path in self._inputs if path.exists()}
         document = manifest.Manifest(
             stage=self.name,
             config=self.config.model_dump(mode="json"),
-            counts=asdict(summary),  # type: ignore[call-overload]
+            counts={**(within or {}), **asdict(summary)},  # type: ignore[call-overload]
             inputs=inputs,
             wall_s=self.wall_s,
         )

@@ -13,7 +13,7 @@ from agentray.errors import UsageError
 
 if TYPE_CHECKING:
     from agentray.overall.baselines import Published
-    from agentray.overall.standing import Standing
+    from agentray.overall.groups import Results
 
 
 def overall(
@@ -33,22 +33,22 @@ def overall(
 ) -> None:
     """Mean of score / baseline mean, for each group of tasks."""
     from agentray.overall.baselines import load, published
-    from agentray.overall.standing import stand
+    from agentray.overall.groups import measure
 
     if not directories and not paper:
         raise UsageError(
             "nothing to average", "no evaluation run is given", "agentray overall RUN..., or --published"
         )
     table = published(load(), model or ()) if paper else None
-    standing = stand(directories, load(), partial=partial) if directories else None
+    found = measure(directories, load(), partial=partial) if directories else None
     if as_json:
-        found = {"published": table, "measured": standing}
-        console.show({name: each for name, each in found.items() if each is not None}, as_json=True)
+        both = {"published": table, "measured": found}
+        console.show({name: each for name, each in both.items() if each is not None}, as_json=True)
         return
     if table is not None:
         _print_published(table)
-    if standing is not None:
-        _print_standing(standing)
+    if found is not None:
+        _print_measured(found)
 
 
 def _print_published(table: Published) -> None:
@@ -65,9 +65,9 @@ def _print_published(table: Published) -> None:
     console.lines(["in brackets: as printed", f"baselines {table.baselines}: {table.source}"])
 
 
-def _print_standing(standing: Standing) -> None:
-    for policy, groups in standing.policies.items():
-        console.lines([f"policy {policy}, baselines {standing.baselines}"])
+def _print_measured(found: Results) -> None:
+    for policy, groups in found.policies.items():
+        console.lines([f"policy {policy}, baselines {found.baselines}"])
         console.table(
             {
                 group.title: {
@@ -87,7 +87,7 @@ def _print_standing(standing: Standing) -> None:
                 "ratio": task.ratio,
                 "n": task.measured.n,
                 "failed": task.measured.failed,
-                "data": "stand-in" if task.measured.stand_in else "the benchmark's",
+                "data": "synthetic" if task.measured.synthetic else "the benchmark's",
             }
             for group in groups.values()
             for name, task in group.tasks.items()
@@ -96,4 +96,4 @@ def _print_standing(standing: Standing) -> None:
         console.lines(
             [f"not comparable, {group.title}: {note}" for group in groups.values() for note in group.notes]
         )
-    console.lines([f"left out, not in the table: {each}" for each in standing.left_out])
+    console.lines([f"not in the table: {each}" for each in found.left_out])

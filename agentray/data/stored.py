@@ -33,10 +33,10 @@ class StoredRun:
             MissingDependencyError: One cannot be imported.
         """
         found = sorted({each.task.env for each in self.trajectories})
-        return {name: _built(name, self.settings.get(name) or {}) for name in found}
+        return {name: built(name, self.settings.get(name) or {}) for name in found}
 
 
-def _built(name: str, settings: Mapping[str, Any]) -> Environment:
+def built(name: str, settings: Mapping[str, Any]) -> Environment:
     """An environment for attempts that carry their tasks."""
     try:
         return build(resolve(name, settings))

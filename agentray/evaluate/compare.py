@@ -7,21 +7,61 @@ attempts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from agentray.env import Environment
 from agentray.errors import DataError
+from agentray.evaluate.outcomes import Outcome, by_environment
 from agentray.evaluate.power import detectable
-from agentray.evaluate.run import Score, score, task_rewards
+from agentray.evaluate.score import Score, score, task_rewards
 from agentray.evaluate.stats import difference_interval, mcnemar, paired_permutation
-from agentray.types import Trajectory
+from agentray.types import Family
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two policies in one environment, over the attempts that both were scored on."""
+
+    before: float
+    after: float
+    n: int
+    """Attempts that were compared."""
+    tasks: int
+    """Tasks that they were made at."""
+    before_interval: Interval
+    after_interval: Interval
+    p_value: float
+    test: str
+    """Name of the test."""
+    difference_interval: Interval
+    detectable: float | None
+    """Smallest difference that so many tasks find; None where nothing can be found."""
+    family: Family
+    extra: Mapping[str, Mapping[str, float]]
+    """The benchmark's own aggregates, `before` and `after`."""
+    n_by_category: Mapping[str, int]
+    few: Sequence[str]
+    """Categories of few attempts."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The environment's settings, where it has any."""
 
 
 def compare(
-    before: Sequence[Trajectory],
-    after: Sequence[Trajectory],
+    before: Iterable[Outcome],
+    after: Iterable[Outcome],
+    environments: Mapping[str, Environment] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Comparison]:
     """Scores before and after by environment, over the attempts that both policies were scored on.
+
+    Args:
+        before: Attempts of the first policy.
+        after: Attempts of the second.
+        environments: Environments by id; one that is not here is built with its default settings.
+        settings: Settings by environment id, to be shown.
 
     Raises:
         DataError: There is no such attempt.
@@ -34,81 +74,53 @@ def compare(
             f"{len(first)} attempts before, {len(second)} after",
             "evaluate both on the same split, tasks and seed",
         )
-    scores_before = score([first[key] for key in both], settings)
-    scores_after = score([second[key] for key in both], settings)
     compared = {}
-    for env in scores_before:
-        keys = [key for key in both if key[0] == env]
-        pairs = task_rewards([first[key] for key in keys]), task_rewards([second[key] for key in keys])
-        compared[env] = _row(scores_before[env], scores_after[env], *pairs)
-        if settings and env in settings:
-            compared[env]["settings"] = dict(settings[env])
+    for env, attempts in by_environment(first[key] for key in both).items():
+        others = [second[_key(each)] for each in attempts]
+        scores = score(attempts, environments)[env], score(others, environments)[env]
+        shown = dict((settings or {}).get(env, {}))
+        compared[env] = _row(*scores, task_rewards(attempts), task_rewards(others), shown)
     return compared
 
 
-def left_out(before: Sequence[Trajectory], after: Sequence[Trajectory]) -> dict[str, dict[str, int]]:
-    """By environment: attempts that one side was scored on and the other was not, and so are not compared."""
+def not_compared(before: Iterable[Outcome], after: Iterable[Outcome]) -> dict[str, dict[str, int]]:
+    """By environment: attempts that only one side was scored on, `before` and `after`."""
     first, second = _by_attempt(before), _by_attempt(after)
     sides = {"before": first.keys() - second.keys(), "after": second.keys() - first.keys()}
-    environments = sorted({key[0] for keys in sides.values() for key in keys})
     return {
         env: {side: sum(key[0] == env for key in keys) for side, keys in sides.items()}
-        for env in environments
+        for env in sorted({key[0] for keys in sides.values() for key in keys})
     }
 
 
-def alone(
-    trajectories: Sequence[Trajectory], settings: Mapping[str, Mapping[str, Any]] | None = None
-) -> dict[str, Any]:
-    """Scores of one policy by environment; an environment without a scored attempt has none."""
-    scored = {each.task.env for each in trajectories if each.reward is not None}
-    found = score([each for each in trajectories if each.task.env in scored], settings)
-    return {
-        env: {
-            "score": each.mean,
-            "interval": list(each.interval),
-            "n": each.n,
-            "failed": each.failed,
-            "family": each.family,
-            "extra": {"score": dict(each.extra)},
-            **_categories(each),
-        }
-        for env, each in found.items()
-    }
+def _key(each: Outcome) -> tuple[str, str, int]:
+    """What pairs attempts: environment, task and sample."""
+    return each.env, each.task, each.sample
 
 
-def _by_attempt(trajectories: Iterable[Trajectory]) -> dict[tuple[str, str, int], Trajectory]:
-    """Scored attempts by what pairs them: environment, task content and sample."""
-    return {
-        (each.task.env, each.task.fingerprint + each.task.id, each.sample): each
-        for each in trajectories
-        if each.reward is not None
-    }
+def _by_attempt(outcomes: Iterable[Outcome]) -> dict[tuple[str, str, int], Outcome]:
+    return {_key(each): each for each in outcomes if each.reward is not None}
 
 
-def _row(before: Score, after: Score, rewards: list[float], tuned: list[float]) -> dict[str, Any]:
-    binary = all(reward in (0.0, 1.0) for reward in [*rewards, *tuned])
-    test = mcnemar if binary else paired_permutation
-    difference = difference_interval(rewards, tuned)
-    return {
-        "before": before.mean,
-        "after": after.mean,
-        "n": before.n,
-        "tasks": len(rewards),
-        "before_interval": list(before.interval),
-        "after_interval": list(after.interval),
-        "p_value": test(rewards, tuned),
-        "test": "exact McNemar" if binary else "paired permutation",
-        "difference_interval": [difference.low, difference.high],
-        "detectable": detectable(rewards, tuned),
-        "family": before.family,
-        "extra": {"before": dict(before.extra), "after": dict(after.extra)},
-        **_categories(before),
-    }
-
-
-def _categories(found: Score) -> dict[str, Any]:
-    """Attempts of each category, and which are few; nothing where there are no categories."""
-    if not found.n_by_category:
-        return {}
-    return {"n_by_category": dict(found.n_by_category), "few": list(found.few)}
+def _row(
+    before: Score, after: Score, rewards: list[float], others: list[float], settings: Mapping[str, Any]
+) -> Comparison:
+    binary = all(reward in (0.0, 1.0) for reward in [*rewards, *others])
+    difference = difference_interval(rewards, others)
+    return Comparison(
+        before=before.mean,
+        after=after.mean,
+        n=before.n,
+        tasks=len(rewards),
+        before_interval=before.interval,
+        after_interval=after.interval,
+        p_value=(mcnemar if binary else paired_permutation)(rewards, others),
+        test="exact McNemar" if binary else "paired permutation",
+        difference_interval=(difference.low, difference.high),
+        detectable=detectable(rewards, others),
+        family=before.family,
+        extra={"before": dict(before.extra), "after": dict(after.extra)},
+        n_by_category=before.n_by_category,
+        few=before.few,
+        settings=settings,
+    )

@@ -47,6 +47,8 @@ class BaselineTask:
     """Tasks of the benchmark's test set; None where not known."""
     limits: tuple[float, float]
     """Least and greatest score."""
+    own_tasks: str | None
+    """Setting that gives the environment the benchmark's own tasks, where it would generate them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +179,14 @@ def parse(document: Mapping[str, Any]) -> Baselines:
     """Baselines from a document like `baselines.toml`.
 
     Raises:
-        DataError: A row has not one number per model, or a baseline is no model of the table.
+        DataError: A row does not have one number per model, or a baseline is not a model of the table.
     """
     models = tuple(document["models"])
-    strangers = [name for name in document["baselines"] if name not in models]
-    if strangers:
+    unknown = [name for name in document["baselines"] if name not in models]
+    if unknown:
         raise DataError(
-            f"baseline {strangers[0]!r} is not in the table",
-            closest(strangers[0], models),
+            f"baseline {unknown[0]!r} is not in the table",
+            closest(unknown[0], models),
             "correct its name",
         )
 
@@ -206,6 +208,7 @@ def parse(document: Mapping[str, Any]) -> Baselines:
             metric=task.get("metric"),
             size=task.get("size"),
             limits=tuple(task.get("limits", (0, 100))),
+            own_tasks=task.get("own_tasks"),
         )
         for name, task in document["tasks"].items()
     }

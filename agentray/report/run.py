@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from agentray import manifest
 from agentray.config import ReportConfig
 from agentray.data.shards import shards
-from agentray.data.store import read_run
 from agentray.errors import UsageError
-from agentray.evaluate.compare import alone, compare, left_out
-from agentray.evaluate.run import score
+from agentray.evaluate.compare import compare, not_compared
+from agentray.evaluate.outcomes import Outcome, outcome
+from agentray.evaluate.score import read_scores, score
 from agentray.report import archive, source
 from agentray.report.page import write_page
 from agentray.report.pieces import find_pieces
@@ -91,16 +91,41 @@ def _scores(runs: Sequence[Run]) -> dict[str, Any]:
         return {"scores": {}}
     base, *others = runs
     if not others:
-        return {"scores": alone(base.trajectories, base.settings)}
-    compared = {
-        each.name: compare(base.trajectories, each.trajectories, {**base.settings, **each.settings})
-        for each in others
-    }
-    unpaired = {each.name: left_out(base.trajectories, each.trajectories) for each in others}
+        return {"scores": _alone(base)}
+    compared = {each.name: _compared(base, each) for each in others}
+    unpaired = {each.name: not_compared(_outcomes(base), _outcomes(each)) for each in others}
     return {
         "scores": compared.pop(others[0].name),
         "further": compared,
         "left_out": {name: counts for name, counts in unpaired.items() if counts},
+    }
+
+
+def _outcomes(run: Run) -> list[Outcome]:
+    return [outcome(each) for each in run.trajectories]
+
+
+def _compared(base: Run, other: Run) -> dict[str, Any]:
+    settings = {**base.settings, **other.settings}
+    environments = {**base.environments, **other.environments}
+    found = compare(_outcomes(base), _outcomes(other), environments, settings)
+    return {env: asdict(each) for env, each in found.items()}
+
+
+def _alone(run: Run) -> dict[str, Any]:
+    """Scores of one policy by environment; an environment without a scored attempt has none."""
+    scored = {each.task.env for each in run.trajectories if each.reward is not None}
+    found = score([each for each in _outcomes(run) if each.env in scored], run.environments)
+    return {
+        env: {
+            "score": each.mean,
+            "interval": list(each.interval),
+            "n": each.n,
+            "failed": each.failed,
+            "family": each.family,
+            "extra": {"score": dict(each.extra)},
+        }
+        for env, each in found.items()
     }
 
 
@@ -119,7 +144,7 @@ def _tokenizers(config: ReportConfig, run: Run) -> list[Path]:
 
 def _benchmark(before: Path, after: Path) -> dict[str, Any]:
     """AgentBench's own records: its overall score and the accuracies that it averages."""
-    scores = [score(read_run(path).trajectories)["database"] for path in (before, after)]
+    scores = [next(iter(read_scores(path).policies.values()))["database"] for path in (before, after)]
     names = sorted(set(scores[0].extra) & set(scores[1].extra))
     rows: dict[str, Any] = {
         name: {"before": scores[0].extra[name], "after": scores[1].extra[name]} for name in names

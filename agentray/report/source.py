@@ -20,8 +20,8 @@ from agentray.env import Environment, Finding
 from agentray.errors import DataError, UsageError
 from agentray.evaluate.diagnosis import MACHINERY, error_types, types_of
 from agentray.overall.baselines import GROUPS, TITLES, load
-from agentray.overall.scores import SUITE
-from agentray.overall.standing import stand
+from agentray.overall.groups import measure
+from agentray.overall.suite import SUITE, read_suite
 from agentray.types import Trajectory
 
 
@@ -199,18 +199,10 @@ def suites(runs: Sequence[Path], given: Sequence[Path]) -> list[dict[str, Any]]:
         DataError: One of these has none, or it cannot be read.
     """
     directories = [*(each for each in runs if (each / SUITE).is_file()), *given]
-    return [{"directory": str(each), **_suite(each / SUITE)} for each in directories]
-
-
-def _suite(path: Path) -> dict[str, Any]:
-    document = _json(path, "agentray evaluate --suite")
-    if not isinstance(document, dict) or not isinstance(document.get("tasks"), dict):
-        raise DataError(
-            f"{str(path)!r} holds no suite's results",
-            "it has no table `tasks`",
-            "run the suite again, or correct the file",
-        )
-    return document
+    return [
+        {"directory": str(each), **read_suite(each).model_dump(mode="json", exclude_unset=True)}
+        for each in directories
+    ]
 
 
 def overall(runs: Sequence[Run], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -233,7 +225,7 @@ def overall(runs: Sequence[Run], results: Sequence[Mapping[str, Any]]) -> dict[s
         return {"why_not": why} if why else {}
     directories = {run.directory for run in runs} | {Path(each["directory"]) for each in results}
     try:
-        return asdict(stand(sorted(directories), baselines))
+        return asdict(measure(sorted(directories), baselines))
     except (DataError, UsageError) as error:  # two runs of one policy, or a task without a score
         return {"why_not": f"{error.what}: {error.why}"}
 

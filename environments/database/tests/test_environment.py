@@ -9,7 +9,8 @@ from playing import play
 
 from agentray.env import Diagnoses, Finding, check_environment, resolve
 from agentray.errors import DataError, UsageError
-from agentray.evaluate.run import score
+from agentray.evaluate.outcomes import outcome
+from agentray.evaluate.score import score
 from agentray.types import SPLITS, Message, Reply, Trajectory, Turn
 from agentray_database import Database, replies
 
@@ -160,7 +161,8 @@ def test_scores_say_how_many_attempts_a_category_has_and_mark_the_few(environmen
     ]
     kinds = Counter(task.data["kind"] for task in tasks["test"])
     few = next(each for each in attempts if each.task.data["kind"] == "update")
-    found = score([each for each in attempts if each.task.data["kind"] != "update"] + [few])["database"]
+    chosen = [each for each in attempts if each.task.data["kind"] != "update"] + [few]
+    found = score(map(outcome, chosen))["database"]
     assert found.n_by_category == {"insert": kinds["insert"], "select": kinds["select"], "update": 1}
     assert list(found.few) == ["update"]
 

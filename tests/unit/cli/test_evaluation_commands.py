@@ -39,13 +39,13 @@ def test_the_published_table_is_recomputed_beside_the_printed_one(capsys):
     assert "GPT-4" not in out
 
 
-def test_an_overall_over_stand_ins_says_so(capsys, tmp_path):
-    entry = {"n": 10, "stand_in": True}
+def test_an_overall_over_synthetic_questions_says_so(capsys, tmp_path):
+    entry = {"n": 10, "synthetic": True}
     scores = {"mmlu": 64.16, "humaneval": 35.64, "gsm8k": 52.82, "mtbench": 7.338}
     tasks = {name: {**entry, "score": score} for name, score in scores.items()}
     (tmp_path / "suite.json").write_text(json.dumps({"suite": "general", "policy": "p", "tasks": tasks}))
     code, out, _ = call(capsys, "overall", tmp_path)
-    assert code == 0 and "stand-in" in out and "not comparable, general: mmlu" in out
+    assert code == 0 and "synthetic" in out and "not comparable, general: mmlu" in out
     code, out, _ = call(capsys, "overall", tmp_path, "--json")
     group = json.loads(out)["measured"]["policies"]["p"]["general"]
     assert group["overall"] == pytest.approx(1.0) and group["comparable"] is False

@@ -1,239 +1,63 @@
-import json
-import re
+"""Two policies on the same attempts."""
+
 from dataclasses import replace
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from fakes import trajectory
 
-from agentray import manifest
-from agentray.config import ReportConfig
-from agentray.data.journal import entries
-from agentray.data.store import RunStore
-from agentray.errors import DataError, UsageError
-from agentray.evaluate.compare import alone, compare, left_out
-from agentray.evaluate.run import score
-from agentray.report.archive import unpack
-from agentray.report.run import run
+from agentray.errors import DataError
+from agentray.evaluate.compare import compare, not_compared
+from agentray.evaluate.outcomes import outcome
 
 
 def attempts(rewards, **changes):
     made = [trajectory(index, reward=reward, **changes) for index, reward in enumerate(rewards)]
-    return [replace(each, status="failed") if each.reward is None else each for each in made]
-
-
-def test_failures_of_the_machinery_are_counted_apart():
-    found = score(attempts([1.0, 0.0, None, 1.0]))["count"]
-    assert (found.mean, found.mean_failed_as_zero, found.n, found.failed) == (2 / 3, 0.5, 3, 1)
-    with pytest.raises(DataError, match="could be scored"):
-        score(attempts([None, None]))
+    return [outcome(replace(each, status="failed") if each.reward is None else each) for each in made]
 
 
 def test_only_attempts_that_both_were_scored_on_are_compared():
     before = attempts([0.0, 0.0, 0.0, None], policy="base")
     after = attempts([1.0, 1.0, None, 1.0], policy="tuned")
-    row = compare(before, after, {"count": {"max_turns": 4}})["count"]
-    assert row["settings"] == {"max_turns": 4}
-    assert (row["before"], row["after"], row["n"], row["test"]) == (0.0, 1.0, 2, "exact McNemar")
-    assert row["p_value"] == pytest.approx(0.5)
+    row = compare(before, after, settings={"count": {"max_turns": 4}})["count"]
+    assert row.settings == {"max_turns": 4}
+    assert (row.before, row.after, row.n, row.test) == (0.0, 1.0, 2, "exact McNemar")
+    assert row.p_value == pytest.approx(0.5)
 
 
 def test_graded_rewards_are_compared_by_permutation():
     row = compare(attempts([0.1, 0.2, 0.3]), attempts([0.4, 0.9, 0.8]))["count"]
-    assert row["test"] == "paired permutation"
-    assert row["p_value"] == pytest.approx(0.25)
+    assert row.test == "paired permutation"
+    assert row.p_value == pytest.approx(0.25)
 
 
 def test_a_row_says_what_difference_it_could_have_shown():
     few = compare(attempts([0.0] * 4), attempts([1.0] * 4))["count"]
-    assert few["detectable"] is None and few["difference_interval"] == [1.0, 1.0]
+    assert few.detectable is None and few.difference_interval == (1.0, 1.0)
     many = compare(attempts([0.0, 1.0] * 20), attempts([1.0, 1.0] * 20))["count"]
-    assert 0.1 < many["detectable"] < 0.5
-    assert 0.2 < many["difference_interval"][0] < 0.5 < many["difference_interval"][1] < 0.8
+    assert 0.1 < many.detectable < 0.5
+    assert 0.2 < many.difference_interval[0] < 0.5 < many.difference_interval[1] < 0.8
 
 
 def test_several_samples_of_a_task_count_once():
     before = [each for sample in range(8) for each in attempts([0.0, 0.0, 1.0], sample=sample)]
     after = [each for sample in range(8) for each in attempts([1.0, 1.0, 1.0], sample=sample)]
     row, single = compare(before, after)["count"], compare(before[:3], after[:3])["count"]
-    assert (row["n"], row["tasks"]) == (24, 3)
+    assert (row.n, row.tasks) == (24, 3)
     for name in ("p_value", "before_interval", "after_interval", "difference_interval", "detectable", "test"):
-        assert row[name] == single[name]
+        assert getattr(row, name) == getattr(single, name)
     # One success in two is one graded score, not two wins and losses.
     mixed = compare(attempts([0.0]) + attempts([1.0], sample=1), attempts([1.0]) + attempts([1.0], sample=1))
-    assert (mixed["count"]["before"], mixed["count"]["test"]) == (0.5, "paired permutation")
-    assert alone(before)["count"]["interval"] == alone(before[:3])["count"]["interval"]
+    assert (mixed["count"].before, mixed["count"].test) == (0.5, "paired permutation")
 
 
 def test_evaluations_of_other_tasks_are_refused():
     with pytest.raises(DataError, match="no scored attempt in common"):
-        compare([trajectory(0)], [trajectory(1)])
+        compare([outcome(trajectory(0))], [outcome(trajectory(1))])
 
 
-def stored(directory, made):
-    with RunStore(directory) as store:
-        for each in made:
-            store.commit(entries(each))
-    manifest.write(directory, manifest.Manifest("rollout", {}, {}, wall_s=1.5))
-    return directory
-
-
-def report(directory, *runs, **settings):
-    done = run(ReportConfig(runs=list(runs), out=directory, **settings))
-    return done, json.loads((directory / "report.json").read_text()), (directory / "report.html").read_text()
-
-
-def test_the_report_is_written_from_two_runs(tmp_path):
-    before = stored(tmp_path / "a", attempts([0.0, 0.0], policy="base"))
-    after = stored(tmp_path / "b", attempts([1.0, 0.0], policy="tuned"))
-    done, document, page = report(tmp_path / "report", before, after)
-    assert (document["scores"]["count"]["before"], document["scores"]["count"]["after"]) == (0.0, 0.5)
-    assert [stage["name"] for stage in document["stages"]] == ["evaluate a", "evaluate b"]
-    assert [each["attempts"] for each in document["runs"]] == [2, 2]
-    assert document["left_out"] == {} and {"versions", "commit", "errors"} <= document.keys()
-    assert done.html.endswith("report.html") and done.trajectories == 4
-    assert "From 0% to 50% on count" in page
-    index = unpack(re.search(r'id="block-index">(.*?)<', page).group(1))
-    assert index["columns"]["outcome"] == ["lost", "won", "lost", "lost"]
-
-
-def test_runs_of_other_tasks_are_compared_on_what_both_scored(tmp_path):
-    before = stored(tmp_path / "base", [trajectory(index, reward=0.0) for index in range(4)])
-    after = stored(tmp_path / "tuned", [trajectory(index, reward=1.0) for index in range(3, 6)])
-    _, document, page = report(tmp_path / "report", before, after)
-    assert document["scores"]["count"]["n"] == 1
-    assert document["left_out"] == {"tuned": {"count": {"before": 3, "after": 2}}}
-    assert "Left out: count: 3 of base, 2 of tuned." in page
-
-
-def test_an_attempt_of_changed_content_is_left_out():
+def test_an_attempt_of_changed_content_is_not_compared():
     first = trajectory(0)
     changed = replace(first, task=replace(first.task, fingerprint="other"))
-    assert left_out([first, trajectory(1)], [changed, trajectory(1)]) == {"count": {"before": 1, "after": 1}}
-    assert left_out([first], [first]) == {}
-
-
-def test_one_run_is_shown_without_a_comparison(tmp_path):
-    only = stored(tmp_path / "rollout", attempts([1.0, 0.0, None]))
-    _, document, page = report(tmp_path / "report", only)
-    row = document["scores"]["count"]
-    assert (row["score"], row["n"], row["failed"]) == (0.5, 2, 1) and "before" not in row
-    assert "50% on count" in page and "p compares" not in page
-
-
-def test_an_environment_without_a_scored_attempt_has_no_score():
-    assert alone(attempts([None, None])) == {}
-
-
-def test_further_runs_stand_beside_the_base(tmp_path):
-    runs = [
-        stored(tmp_path / name, attempts([reward])) for name, reward in (("a", 0.0), ("b", 1.0), ("c", 1.0))
-    ]
-    _, document, page = report(tmp_path / "report", *runs)
-    assert document["scores"]["count"]["after"] == 1.0
-    assert set(document["further"]) == {"c"} and document["further"]["c"]["count"]["n"] == 1
-    assert "a and c" in page
-
-
-def test_errors_are_counted_by_environment_and_run(tmp_path):
-    turns = tuple(replace(turn, action=None) for turn in trajectory().turns)
-    before = stored(tmp_path / "base", [trajectory(turns=turns, reward=0.0)])
-    after = stored(tmp_path / "tuned", [trajectory()])
-    _, document, page = report(tmp_path / "report", before, after)
-    found = document["errors"]["count"]["runs"]
-    assert found["base"]["counts"]["invalid_action"] == {"count": 1, "of": 1}
-    assert found["tuned"] == {"of": 1, "counts": {}}
-    assert "#trajectories?env=count&amp;run=base&amp;error=invalid_action" in page
-
-
-def test_runs_of_one_name_are_told_apart(tmp_path):
-    runs = [stored(tmp_path / name / "evaluate", attempts([1.0])) for name in ("small", "large")]
-    _, document, _ = report(tmp_path / "report", *runs, runs[0])
-    names = [each["name"] for each in document["runs"]]
-    assert names == ["small/evaluate (1)", "large/evaluate", "small/evaluate (2)"]
-
-
-def rewritten(directory, change):
-    """The run with its rows changed, as another version of agentray would have written them."""
-    shard = directory / "shard-000000.parquet"
-    rows = [change(row) for row in pq.read_table(shard).to_pylist()]
-    pq.write_table(pa.Table.from_pylist(rows), shard)
-    return directory
-
-
-def test_an_older_schema_is_read(tmp_path):
-    def first_version(row):
-        turns = [
-            {k: v for k, v in turn.items() if k not in ("state", "prefix_kept")} for turn in row["turns"]
-        ]
-        return {**{k: v for k, v in row.items() if k != "temperature"}, "turns": turns, "schema_version": 1}
-
-    old = rewritten(stored(tmp_path / "old", attempts([1.0])), first_version)
-    _, document, _ = report(tmp_path / "report", old)
-    assert document["scores"]["count"]["n"] == 1
-
-
-def test_a_newer_schema_is_refused_with_its_version(tmp_path):
-    new = rewritten(stored(tmp_path / "new", attempts([1.0])), lambda row: {**row, "schema_version": 99})
-    with pytest.raises(DataError, match="schema version 99"):
-        report(tmp_path / "report", new)
-    assert not (tmp_path / "report").exists()
-
-
-def test_a_directory_with_suite_results_alone_is_no_run_of_trajectories(tmp_path):
-    suite = tmp_path / "general"
-    suite.mkdir()
-    tasks = {"mmlu": {"score": 41.5, "n": 200, "interval": [35.0, 48.0], "scale": "0-100", "stand_in": True}}
-    (suite / "suite.json").write_text(json.dumps({"suite": "general", "policy": "tuned", "tasks": tasks}))
-    run_directory = stored(tmp_path / "run", attempts([1.0]))
-    _, document, page = report(tmp_path / "report", run_directory, suite)
-    assert [each["name"] for each in document["runs"]] == ["run"]
-    assert document["suites"][0]["tasks"] == tasks
-    assert "stand-in" in page and "41.5" in page and "35 to 48" in page
-    _, document, page = report(tmp_path / "alone", suite)
-    assert document["scores"] == {} and "41.5" in page and 'id="browser"' not in page
-
-
-@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"tasks": []}', "{"])
-def test_a_file_that_is_no_suites_results_is_an_error_of_the_user(tmp_path, content):
-    (tmp_path / "suite.json").write_text(content)
-    with pytest.raises(DataError, match=r"suite\.json"):
-        report(tmp_path / "report", tmp_path)
-
-
-def test_a_group_that_lacks_tasks_is_named_in_the_report(tmp_path):
-    tasks = {"mmlu": {"score": 41.5, "n": 200, "stand_in": True}}
-    (tmp_path / "suite.json").write_text(json.dumps({"suite": "general", "policy": "tuned", "tasks": tasks}))
-    _, document, page = report(tmp_path / "report", tmp_path)
-    assert document["overall"] == {"why_not": "the general tasks lack humaneval, gsm8k, mtbench"}
-    assert "No Overall: the general tasks lack humaneval" in page
-    tasks |= {name: {"score": None} for name in ("humaneval", "gsm8k", "mtbench")}
-    (tmp_path / "suite.json").write_text(json.dumps({"suite": "general", "policy": "tuned", "tasks": tasks}))
-    assert "no group has an Overall: " in report(tmp_path / "report", tmp_path)[1]["overall"]["why_not"]
-    only = stored(tmp_path / "run", attempts([1.0]))
-    assert report(tmp_path / "report", only)[1]["overall"] == {}
-
-
-def test_a_sweep_is_shown_with_its_recommendation(tmp_path):
-    sweep = tmp_path / "tune"
-    sweep.mkdir()
-    trials = [
-        {"eta": eta, "scores": {"count": eta}, "general_before": 1.0, "general_after": 1.0 + eta}
-        for eta in (0.2, 0.8)
-    ]
-    (sweep / "table.json").write_text(json.dumps(trials))
-    manifest.write(sweep, manifest.Manifest("tune", {}, {"recommended_eta": 0.2}))
-    _, document, page = report(tmp_path / "r", stored(tmp_path / "run", attempts([1.0])), tune=sweep)
-    assert document["sweep"]["recommended_eta"] == 0.2
-    assert '0.2 <span class="tag">recommended</span>' in page and "1.800" in page
-
-
-def test_a_tokenizer_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(UsageError, match="no tokenizer"):
-        report(tmp_path / "r", stored(tmp_path / "run", attempts([1.0])), tokenizer=tmp_path)
-
-
-def test_a_suite_without_results_is_an_error(tmp_path):
-    with pytest.raises(DataError, match=r"suite\.json"):
-        report(tmp_path / "r", stored(tmp_path / "run", attempts([1.0])), suite=[tmp_path])
+    before, after = attempts([1.0, 1.0]), [outcome(changed), *attempts([1.0, 1.0])[1:]]
+    assert not_compared(before, after) == {"count": {"before": 1, "after": 1}}
+    assert not_compared(before, before) == {}

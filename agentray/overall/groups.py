@@ -1,4 +1,4 @@
-"""Where policies stand: the Overall of each group from what was measured, and how far it may be compared.
+"""The Overall of each group of tasks from what was measured, and whether it may be compared.
 
 agentray overall runs/database runs/alfworld runs/general
 """
@@ -15,7 +15,7 @@ from agentray.overall.scores import TaskScore, read
 
 
 @dataclass(frozen=True, slots=True)
-class TaskStanding:
+class TaskResult:
     """A measured score beside the baselines'."""
 
     measured: TaskScore
@@ -26,16 +26,16 @@ class TaskStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupStanding:
+class GroupResult:
     """One policy in one group of tasks."""
 
     title: str
     """Held-in scores are in-distribution: training has the same kind of tasks."""
     overall: float | None
-    """As the original harnesses count, without attempts that the machinery lost; None: tasks are missing."""
+    """As the original harnesses count, without infrastructure failures; None: tasks are missing."""
     failed_as_zero: float | None
-    """With lost attempts counted as 0; None also where the record does not tell."""
-    tasks: Mapping[str, TaskStanding]
+    """With those failures counted as 0; None also where the record does not tell."""
+    tasks: Mapping[str, TaskResult]
     missing: tuple[str, ...]
     """Tasks of the group without a score: with one of them a partial Overall is one over `tasks` alone."""
     comparable: bool
@@ -45,18 +45,18 @@ class GroupStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Results:
     """Every policy's Overall by group; groups are never averaged together."""
 
     baselines: str
     """Version of the baselines."""
-    policies: Mapping[str, Mapping[Group, GroupStanding]]
+    policies: Mapping[str, Mapping[Group, GroupResult]]
     """A group is absent where none of its tasks was measured."""
     left_out: tuple[str, ...]
     """What has no place in the table."""
 
 
-def stand(directories: Sequence[Path], baselines: Baselines, *, partial: bool = False) -> Standing:
+def measure(directories: Sequence[Path], baselines: Baselines, *, partial: bool = False) -> Results:
     """Overall of all policies that the directories hold scores of.
 
     Args:
@@ -65,8 +65,8 @@ def stand(directories: Sequence[Path], baselines: Baselines, *, partial: bool = 
         partial: Whether to give an Overall over the tasks that are there where some are missing.
 
     Raises:
-        UsageError: A directory is missing or no finished run or suite, none holds a task of the table, or
-            two hold the same task of one policy.
+        UsageError: A directory is missing or neither a finished run nor a suite, none holds a task of the
+            table, or two hold the same task of one policy.
         DataError: What is stored cannot be read, or every group lacks a task and `partial` is not set.
     """
     found = read(directories, baselines)
@@ -82,12 +82,10 @@ def stand(directories: Sequence[Path], baselines: Baselines, *, partial: bool = 
             lacking,
             "evaluate these tasks too, or ask for the Overall of those that are there with --partial",
         )
-    return Standing(baselines.version, policies, found.left_out)
+    return Results(baselines.version, policies, found.left_out)
 
 
-def _groups(
-    scores: Mapping[str, TaskScore], baselines: Baselines, partial: bool
-) -> dict[Group, GroupStanding]:
+def _groups(scores: Mapping[str, TaskScore], baselines: Baselines, partial: bool) -> dict[Group, GroupResult]:
     measured = {group: [name for name in baselines.group(group) if name in scores] for group in GROUPS}
     return {
         group: _group(group, {name: scores[name] for name in names}, baselines, partial)
@@ -96,9 +94,7 @@ def _groups(
     }
 
 
-def _group(
-    group: Group, scores: Mapping[str, TaskScore], baselines: Baselines, partial: bool
-) -> GroupStanding:
+def _group(group: Group, scores: Mapping[str, TaskScore], baselines: Baselines, partial: bool) -> GroupResult:
     missing = tuple(name for name in baselines.group(group) if name not in scores)
     as_counted = {name: each.score for name, each in scores.items()}
     with_zeros = {
@@ -115,16 +111,15 @@ def _group(
     if missing:
         scope = "partial, over these tasks alone" if partial else "refused"
         notes.insert(0, f"{scope}: no score of {', '.join(missing)}")
-    return GroupStanding(
+    return GroupResult(
         title=TITLES[group],
         overall=None if value is None else value.value,
         failed_as_zero=None if zeros is None else zeros.value,
-        tasks={name: _task(each, baselines.mean(name)) for name, each in scores.items()},
+        tasks={
+            name: TaskResult(each, baselines.mean(name), each.score / baselines.mean(name))
+            for name, each in scores.items()
+        },
         missing=missing,
         comparable=not notes,
         notes=tuple(notes),
     )
-
-
-def _task(measured: TaskScore, baseline: float) -> TaskStanding:
-    return TaskStanding(measured, baseline, measured.score / baseline)
