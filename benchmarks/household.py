@@ -3,73 +3,39 @@
     python benchmarks/household.py --out household.json
 
 The points differ in the number of household trajectories alone: 120 database trajectories, the general
-answers (made once), η, rates and 30 steps of 16 samples stay, the rest is as in the quickstart. Every model
-is scored on the same unseen tasks with equal seeds. About 15 minutes on two cores.
+answers (made once), η, rates and 30 steps of 16 samples stay, the rest is as in the recipe `quickstart`.
+Every model is scored on the same unseen tasks with equal seeds. About 15 minutes on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from agentray import manifest
+from agentray.cli.recipes import Terminal
 from agentray.cluster import connected
-from agentray.config import (
-    EngineConfig,
-    EvaluateConfig,
-    FilterConfig,
-    GeneralSource,
-    MixConfig,
-    RolloutConfig,
-)
-from agentray.evaluate.run import run as evaluate
-from agentray.mix.corpus import run as mix
-from agentray.recipes.quickstart import QuickstartConfig, general_answers, training
-from agentray.rollout.run import run as rollout
-from agentray.train.run import run as train
-from agentray.transforms.filtering import run as filter_run
+from agentray.recipes.recipe import load_recipe
+from agentray.recipes.run import run
 
 
-def point(config: QuickstartConfig, num_household: int, num_test: int) -> dict[str, Any]:
+def point(runs: Path, num_household: int, settings: dict[str, Any]) -> dict[str, Any]:
     """Train on a mixture with this many household trajectories, and score it."""
-    started = time.monotonic()
-    root = config.out / f"household-{num_household}"
-    env = {"database": {"requests": config.database_requests}}
-    runs = []
-    for name, number in (("database", config.num_database), ("alfworld", num_household)):
-        runs.append(root / "rollout" / name)
-        rollout(RolloutConfig(envs=[name], out=runs[-1], num_tasks=number, env=env))
-    filter_run(FilterConfig(runs=runs, out=root / "filter", env=env))
-    mixed = mix(
-        MixConfig(
-            agent=[root / "filter"],
-            general=[GeneralSource(path=config.out / "general", name="general")],
-            out=root / "mix",
-            model=config.model,
-            eta=config.eta,
-            validation_fraction=config.validation_fraction,
-        )
-    )
-    trained = train(training(config, root / "mix", root / "train"))
-    scored = evaluate(
-        EvaluateConfig(
-            envs=["alfworld"],
-            out=root / "after",
-            num_tasks=num_test,
-            policy=trained.model,
-            engine=EngineConfig(max_model_len=2048, kv_cache_gib=4),
-        )
-    )
+    sizes = {**settings, "num_alfworld": num_household}
+    overrides = [f"settings.{name}={value}" for name, value in sizes.items()]
+    overrides += [f"general.out={runs / 'general'}", "before.when=false", "report.when=false"]
+    overrides += ['after.envs=["alfworld"]', "results={}"]
+    recipe = load_recipe("quickstart", out=runs / f"household-{num_household}", overrides=overrides)
+    done = run(recipe, Terminal())
+    counts = {each.name: each.counts for each in done.stages}
     return {
         "household_trajectories": num_household,
-        "score": asdict(scored.scores["alfworld"]),
-        "realised": dict(mixed.realised),
-        "training_tokens": trained.tokens,
-        "wall_s": round(time.monotonic() - started, 1),
+        "score": counts["after"]["scores"]["alfworld"],
+        "realised": counts["mix"]["realised"],
+        "training_tokens": counts["train"]["tokens"],
+        "wall_s": done.wall_s,
     }
 
 
@@ -85,18 +51,17 @@ def main() -> None:
     parser.add_argument("--num-steps", type=int, default=30)
     parser.add_argument("--num-test", type=int, default=100)
     given = parser.parse_args()
-    config = QuickstartConfig(
-        out=given.runs,
-        num_database=given.num_database,
-        num_steps=given.num_steps,
-        batch_size=16,
-        frozen_layers=4,
-    )
+    settings = {
+        "num_database": given.num_database,
+        "num_steps": given.num_steps,
+        "num_test": given.num_test,
+        "batch_size": 16,
+        "frozen_layers": 4,
+    }
     with connected():
-        rollout(general_answers(config))
-        points = [point(config, size, given.num_test) for size in given.sizes]
+        points = [point(given.runs, size, settings) for size in given.sizes]
     document = {
-        "config": config.model_dump(mode="json"),
+        "settings": settings,
         "points": points,
         "machine": manifest.machine(),
         "versions": manifest.versions(),

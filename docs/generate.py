@@ -7,7 +7,6 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from agentray import config
-from agentray.recipes.quickstart import QuickstartConfig
 
 TABLES: dict[str, type[config.Settings]] = {
     "rollout": config.RolloutConfig,
@@ -29,7 +28,6 @@ TABLES: dict[str, type[config.Settings]] = {
     "serve": config.ServeConfig,
     "rollout.engine, evaluate.engine, serve.engine": config.EngineConfig,
     "rollout.sampling, evaluate.sampling": config.SamplingConfig,
-    "quickstart": QuickstartConfig,
 }
 HEAD = """# Configuration
 

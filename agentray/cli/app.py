@@ -17,6 +17,7 @@ from agentray.cli.contamination import contamination
 from agentray.cli.errors import errors
 from agentray.cli.options import ConfigFile, DryRun, Envs, Json, Out, Sets, resolved
 from agentray.cli.overall import overall
+from agentray.cli.recipes import quickstart, run
 from agentray.cli.report import report
 from agentray.cli.rescore import rescore
 from agentray.cli.runs import runs
@@ -43,6 +44,8 @@ app = typer.Typer(
 models = typer.Typer(help="Model weights.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
+app.command("run")(run)
+app.command("quickstart")(quickstart)
 app.command("report")(report)
 app.command("overall")(overall)
 app.command("errors")(errors)
@@ -271,28 +274,6 @@ def evaluate(
     with console.progress("evaluate") as progress:
         summary = run(settings, progress)
     console.show(summary, as_json=as_json)
-
-
-@app.command()
-def quickstart(
-    out: Out = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Cut steps, tests and answers to fit this time.")
-    ] = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    as_json: Json = False,
-    dry_run: DryRun = False,
-) -> None:
-    """The whole loop once, on this machine: collect, filter, mix, train, evaluate, report; then serve it."""
-    from agentray.recipes.quickstart import QuickstartConfig, conclude, run
-
-    settings = resolved(QuickstartConfig, "quickstart", config, sets, dry_run, out=out, minutes=minutes)
-    report = run(settings)
-    if as_json:
-        console.show(report, as_json=True)
-    else:
-        conclude(settings, report)
 
 
 @app.command()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from agentray.config.stages import Settings
 from agentray.errors import UsageError, closest
@@ -45,10 +46,31 @@ def load(
     _merge(merged, values or {})
     for override in overrides:
         _apply(override, table, merged)
+    return validated(kind, table, merged)
+
+
+def validated(
+    kind: type[Config], table: str, values: Mapping[str, Any], pending: Collection[str] = ()
+) -> Config:
+    """Settings of a class from plain values.
+
+    Args:
+        kind: The settings class.
+        table: Where the values stand, for messages.
+        values: By setting.
+        pending: Settings whose values are not known yet; that they are missing is no error, and the result is
+            then not validated.
+
+    Raises:
+        UsageError: A key or value is wrong.
+    """
     try:
-        return kind.model_validate(merged)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, kind, table) from error
+        problems = [each for each in error.errors() if not each["loc"] or each["loc"][0] not in pending]
+        if not problems:
+            return cast(Config, kind.model_construct(**values))
+        raise _explain(problems[0], kind, table) from error
 
 
 def _merge(settings: dict[str, Any], values: Mapping[str, Any]) -> None:
@@ -75,21 +97,35 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read {str(file)!r}", str(error), "correct the file") from error
 
 
-def _apply(override: str, table: str, settings: dict[str, Any]) -> None:
-    """Write one `table.key=value` into the settings, making tables on the way."""
+def parse_override(override: str, table: str) -> tuple[list[str], Any]:
+    """Keys and value of one `table.key=value`; a value that is not TOML is a string.
+
+    Args:
+        override: What followed `--set`.
+        table: Name to propose in the error.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
     path, separator, text = override.partition("=")
     keys = path.strip().split(".")
-    if not separator or len(keys) < 2:
+    if not separator or len(keys) < 2 or not all(keys):
         raise UsageError(
             f"cannot read --set {override!r}",
             "it is not of the form table.key=value",
             f"--set {table}.key=value",
         )
+    return keys, _parse_value(text.strip())
+
+
+def _apply(override: str, table: str, settings: dict[str, Any]) -> None:
+    """Write one `table.key=value` into the settings, making tables on the way."""
+    keys, value = parse_override(override, table)
     if keys[0] not in (table, "env"):
         raise UsageError(
             f"--set {override!r} names no table of this command",
             closest(keys[0], [table, "env"]),
-            f"--set {table}.{'.'.join(keys[1:])}={text}",
+            f"--set {table}.{override.partition('.')[2]}",
         )
     for depth, key in enumerate(keys[:-1]):
         if depth == 0 and key == table:
@@ -97,7 +133,7 @@ def _apply(override: str, table: str, settings: dict[str, Any]) -> None:
         name = ".".join(keys[: depth + 1])
         settings[key] = dict(_as_table(settings.get(key, {}), name, f"give it whole: --set {name}=…"))
         settings = settings[key]
-    settings[keys[-1]] = _parse_value(text.strip())
+    settings[keys[-1]] = value
 
 
 def _as_table(value: Any, name: str, fix: str) -> Mapping[str, Any]:
@@ -120,9 +156,8 @@ def _parse_value(text: str) -> Any:
         return text
 
 
-def _explain(error: ValidationError, kind: type[Settings], table: str) -> UsageError:
-    """The first validation problem in the house's three lines."""
-    problem = error.errors()[0]
+def _explain(problem: ErrorDetails, kind: type[Settings], table: str) -> UsageError:
+    """A validation problem in the house's three lines."""
     location = [str(part) for part in problem["loc"]]
     key = ".".join([table, *location])
     whole = ".".join([table, *takewhile(lambda part: not part.isdecimal(), location)])  # lists have no parts

@@ -355,6 +355,8 @@ class ReportConfig(Settings):
     """Filter output: how many trajectories were kept, and why others were not."""
     mix: Path | None = None
     """Mix output: η and the realised ratios."""
+    recipe: Path | None = None
+    """Directory of the recipe that the stages belong to: their times, its settings and peak memory."""
     benchmark_before: Path | None = None
     """Evaluation run of the base model on AgentBench's own database records."""
     benchmark_after: Path | None = None

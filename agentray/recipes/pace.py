@@ -1,51 +1,137 @@
-"""What the quickstart takes: measured on this machine first, fitted to a budget, told as the stages end.
+"""What a recipe takes: estimated for this machine before it starts, fitted to a budget, told as stages end.
 
-agentray quickstart --minutes 5
+[pace]
+gflops = 860.0                          # of the machine that these seconds were measured on
+[pace.seconds.train]
+fixed = 24
+"num_steps*batch_size" = 0.37           # seconds for each; names of settings
+[pace.least]
+num_steps = 8                           # what a budget may cut, and the least that still shows something
+
+agentray run quickstart --minutes 5
 """
 
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agentray.errors import MissingDependencyError, UsageError
 from agentray.models import cache_directory
-
-if TYPE_CHECKING:
-    from agentray.recipes.quickstart import QuickstartConfig
+from agentray.recipes.recipe import Recipe, Step
+from agentray.recipes.references import resolve
 
 PLAN = "pace.json"
 """What was measured and cut, so that an interrupted run goes on with the same sizes."""
-BENCHMARK_TASKS = 60
-"""AgentBench's development records."""
-_REFERENCE_GFLOPS = 860.0
-"""Speed, idle, of the machine that the costs below were measured on: two cores of an AMD EPYC. Those of
-engines are from a run beside other work, divided by how much slower its training was than an idle one."""
-_WEIGHTS_S, _ROLLOUT_S, _MIX_S = 16.0, 6.0, 4.0
-_ENGINE_S = 20.0
-"""From starting an engine to its first reply."""
-_ANSWER_S = 0.22
-"""A general answer, beside the other replies."""
-_BASE_TASK_S = {"alfworld": 0.4, "database": 0.13, "benchmark": 0.13}
-"""A task of the base model, which soon ends with nonsense."""
-_TASK_S = {"alfworld": 1.4, "database": 0.35, "benchmark": 0.35}
-"""A task of the tuned model."""
-_TRAIN_START_S = 24.0
-"""Ray Train's and DeepSpeed's start, the losses before and after, and writing the model."""
-_SAMPLE_TOKENS = {"alfworld": 560, "database": 165, "general": 95}
-"""Tokens that one more sample of a step costs, with its part of the instruction that a row shares."""
-_TOKENS_PER_S, _LAYERS = 430.0, 30
-"""Training speed with no layer frozen. A frozen layer saves two thirds of its work, the backward pass."""
-_LEAST = {"num_steps": 8, "num_test": 10, "num_general": 40}
-"""Sizes that a budget may cut, and the least that still shows something."""
+_JUDGED_SHARE = 0.1
+"""Share of the estimate after whose end the remaining stages are judged by those that have ended."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A recipe with the sizes that it is run with, and what it is expected to take."""
+
+    recipe: Recipe
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """By stage; empty where the recipe says nothing of it."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """The same for `pace.json` and the report."""
+
+
+def plan(recipe: Recipe, minutes: float | None) -> Planned:
+    """The recipe with sizes that fit a budget; an interrupted run goes on with those that it began with.
+
+    Raises:
+        UsageError: The budget is too small, or the recipe says nothing of what it takes.
+        MissingDependencyError: torch is not installed.
+    """
+    if not recipe.pace:
+        if minutes is not None:
+            raise UsageError(
+                f"the recipe {recipe.name!r} cannot be fitted to {minutes:g} minutes",
+                "it has no [pace], so nobody knows what it takes",
+                "leave --minutes out",
+            )
+        return Planned(recipe)
+    speed = gflops()
+    begun = recipe.out / PLAN
+    if begun.exists() and (found := json.loads(begun.read_text("utf-8")))["minutes"] == minutes:
+        taken = with_settings(recipe, {name: size["taken"] for name, size in found["cut"].items()})
+    else:
+        taken = fitted(recipe, speed, minutes)
+    seconds = estimate(taken, speed)
+    figures = {
+        "gflops": round(speed, 1),
+        "estimated_s": round(sum(seconds.values())),
+        "stages_s": {name: round(each, 1) for name, each in seconds.items()},
+        "minutes": minutes,
+        "cut": _cuts(recipe, taken),
+    }
+    return Planned(taken, seconds, figures)
+
+
+def estimate(recipe: Recipe, speed: float) -> dict[str, float]:
+    """Seconds by stage, as the recipe's own figures have it.
+
+    Args:
+        recipe: With its sizes.
+        speed: What `gflops` measured; all costs but downloads are taken as proportional to it.
+
+    Raises:
+        UsageError: A figure of the recipe cannot be read.
+    """
+    slower = float(recipe.pace["gflops"]) / speed
+    found = {}
+    for step in recipe.steps.values():
+        if not resolve(step.when, lambda name, _: recipe.settings.get(name)):
+            continue
+        costs = recipe.pace.get("seconds", {}).get(step.name, {})
+        seconds = sum(float(each) * _size(recipe, term) for term, each in costs.items())
+        if step.run == "fetch":
+            found[step.name] = 0.0 if _fetched(recipe, step) else seconds
+        else:
+            found[step.name] = seconds * slower
+    return found
+
+
+def fitted(recipe: Recipe, speed: float, minutes: float | None) -> Recipe:
+    """The recipe with sizes that fit a number of minutes, all cut by the same share.
+
+    Raises:
+        UsageError: Even the least sizes take longer.
+    """
+    if minutes is None:
+        return recipe
+    least: Mapping[str, int] = recipe.pace.get("least", {})
+    needed_s = 0.0
+    for percent in range(100, -1, -2):
+        sizes = {
+            name: max(min(size, recipe.settings[name]), round(recipe.settings[name] * percent / 100))
+            for name, size in least.items()
+        }
+        cut = with_settings(recipe, sizes)
+        needed_s = sum(estimate(cut, speed).values())
+        if needed_s <= 60 * minutes:
+            return cut
+    raise UsageError(
+        f"{minutes:g} minutes are too few for the recipe {recipe.name!r}",
+        f"with the least sizes it takes about {duration(needed_s)} at this machine's {speed:.0f} GFLOP/s",
+        f"--minutes {math.ceil(needed_s / 60)}",
+    )
+
+
+def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with some settings replaced."""
+    return replace(recipe, settings={**recipe.settings, **settings})
 
 
 def gflops() -> float:
@@ -63,105 +149,20 @@ def gflops() -> float:
     return float(done.stdout)
 
 
-def estimate(config: QuickstartConfig, speed: float, *, fetched: bool) -> dict[str, float]:
-    """Seconds by stage.
-
-    Args:
-        config: The sizes.
-        speed: What `gflops` measured; all costs but the download are taken as proportional to it.
-        fetched: Whether the weights are on this machine.
-    """
-    agents = {"alfworld": config.num_alfworld, "database": config.num_database}
-    tests = {name: config.num_test for name, size in agents.items() if size}
-    if config.benchmark is not None:
-        tests["benchmark"] = BENCHMARK_TASKS
-    mean = sum(size * _SAMPLE_TOKENS[name] for name, size in agents.items()) / sum(agents.values())
-    sample = config.eta * mean + (1 - config.eta) * _SAMPLE_TOKENS["general"]
-    work = 1 - 2 / 3 * min(config.frozen_layers, _LAYERS) / _LAYERS
-    tokens = config.num_steps * config.batch_size * sample * work
-    seconds = {
-        "rollout": _ROLLOUT_S,
-        "distill": _ENGINE_S + _ANSWER_S * config.num_general,
-        "evaluate base": sum(_BASE_TASK_S[name] * count for name, count in tests.items()),
-        "mix": _MIX_S,
-        "train": _TRAIN_START_S + tokens / _TOKENS_PER_S,
-        "evaluate tuned": _ENGINE_S + sum(_TASK_S[name] * count for name, count in tests.items()),
-    }
-    slower = _REFERENCE_GFLOPS / speed
-    return {"weights": 0.0 if fetched else _WEIGHTS_S} | {
-        name: seconds * slower for name, seconds in seconds.items()
-    }
-
-
-def plan(config: QuickstartConfig) -> tuple[QuickstartConfig, dict[str, Any]]:
-    """The settings with sizes that fit the budget, and what the report says of it.
-
-    An interrupted run goes on with the sizes that it began with.
-
-    Raises:
-        UsageError: The budget is too small.
-        MissingDependencyError: torch is not installed.
-    """
-    speed = gflops()
-    fetched = Path(config.model).is_dir() or (cache_directory() / "models" / config.model).is_dir()
-    begun = config.out / PLAN
-    if begun.exists() and (found := json.loads(begun.read_text("utf-8")))["minutes"] == config.minutes:
-        taken = config.model_copy(update={name: size["taken"] for name, size in found["cut"].items()})
-    else:
-        taken = fitted(config, speed, fetched=fetched)
-    stages = estimate(taken, speed, fetched=fetched)
-    return taken, {
-        "gflops": round(speed, 1),
-        "estimated_s": round(sum(stages.values())),
-        "stages_s": {name: round(seconds, 1) for name, seconds in stages.items()},
-        "minutes": config.minutes,
-        "cut": _cuts(config, taken),
-    }
-
-
-def announcement(planned: Mapping[str, Any]) -> str:
-    """What `plan` found, in a line for whoever waits."""
-    seconds = planned["estimated_s"]
+def announcement(planned: Planned) -> list[str]:
+    """What is expected, in a line for whoever waits; nothing where nobody knows."""
+    if not planned.figures:
+        return []
+    seconds = planned.figures["estimated_s"]
     ready = time.strftime("%H:%M", time.localtime(time.time() + seconds))
-    speed = f"{planned['gflops']:.0f} GFLOP/s in bfloat16"
-    return "; ".join([f"{speed}: this takes about {duration(seconds)}, until {ready}", *reductions(planned)])
+    speed = f"{planned.figures['gflops']:.0f} GFLOP/s in bfloat16"
+    cut = reductions(planned.figures)
+    return ["; ".join([f"{speed}: this takes about {duration(seconds)}, until {ready}", *cut])]
 
 
-def reductions(planned: Mapping[str, Any]) -> list[str]:
+def reductions(figures: Mapping[str, Any]) -> list[str]:
     """What was cut, in words."""
-    cut = planned["cut"].items()
-    return [f"{name} {size['taken']} instead of {size['full']}" for name, size in cut]
-
-
-def fitted(config: QuickstartConfig, speed: float, *, fetched: bool) -> QuickstartConfig:
-    """The settings with sizes that fit `config.minutes`, all cut by the same share.
-
-    Raises:
-        UsageError: Even the least sizes take longer.
-    """
-    if config.minutes is None:
-        return config
-    for percent in range(100, -1, -2):
-        sizes = {
-            name: max(min(least, getattr(config, name)), round(getattr(config, name) * percent / 100))
-            for name, least in _LEAST.items()
-        }
-        cut = config.model_copy(update=sizes)
-        needed_s = sum(estimate(cut, speed, fetched=fetched).values())
-        if needed_s <= 60 * config.minutes:
-            return cut
-    least_minutes = -(-needed_s // 60)
-    raise UsageError(
-        f"{config.minutes:g} minutes are too few for the quickstart",
-        f"with the least sizes it takes about {duration(needed_s)} at this machine's {speed:.0f} GFLOP/s",
-        f"--minutes {least_minutes:g}",
-    )
-
-
-def _cuts(full: QuickstartConfig, taken: QuickstartConfig) -> dict[str, dict[str, int]]:
-    """Which sizes a budget cut: `{name: {"full": …, "taken": …}}`."""
-    pairs = {name: (getattr(full, name), getattr(taken, name)) for name in _LEAST}
-    return {name: {"full": a, "taken": b} for name, (a, b) in pairs.items() if a != b}
+    return [f"{name} {size['taken']} instead of {size['full']}" for name, size in figures["cut"].items()]
 
 
 def duration(seconds: float) -> str:
@@ -178,30 +179,20 @@ class Pace:
     """Seconds by stage."""
     _ended: dict[str, float] = field(default_factory=dict)
 
-    def end(self, name: str, result: str, wall_s: float) -> str:
-        """Note that a stage has ended; its line, with the time left."""
+    def end(self, name: str, wall_s: float) -> None:
+        """Note that a stage has ended."""
         self._ended[name] = wall_s
-        left_s = self.left_s()
-        left = f"about {duration(left_s)} left" if left_s else "done"
-        return f"{name:<15} {result:<60} {duration(wall_s):>11}   {left}"
 
-    def left_s(self) -> float:
-        """Seconds that the other stages will take, if they miss what was expected as those that ended did."""
+    def left_s(self) -> float | None:
+        """Seconds that the other stages take, if they miss their estimates as those that ended did."""
+        if not self.expected:
+            return None
         left = sum(seconds for name, seconds in self.expected.items() if name not in self._ended)
-        judged = [name for name in self._ended if name != "weights" and name in self.expected]
+        judged = [name for name in self._ended if self.expected.get(name)]
         expected = sum(self.expected[name] for name in judged)
-        if expected < 0.1 * sum(self.expected.values()):
+        if expected < _JUDGED_SHARE * sum(self.expected.values()):
             return left
         return left * sum(self._ended[name] for name in judged) / expected
-
-
-def shown(counts: Mapping[str, Any]) -> str:
-    """A stage's counts on one line; tables and paths in them are left out."""
-    plain = {n: value for n, value in counts.items() if n != "path" and not isinstance(value, Mapping)}
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in plain.items()
-    )
 
 
 @contextmanager
@@ -228,3 +219,31 @@ def peak_memory() -> Iterator[Callable[[], int]]:
     finally:
         stop.set()
         thread.join()
+
+
+def _size(recipe: Recipe, term: str) -> float:
+    """What a term counts: 1 for `fixed`, else the product of the settings that it names."""
+    names: Sequence[str] = [] if term == "fixed" else [each.strip() for each in term.split("*")]
+    size = 1.0
+    for name in names:
+        value = recipe.settings.get(name)
+        if not isinstance(value, int | float):
+            raise UsageError(
+                f"[pace] of the recipe {recipe.name!r} names {name!r}",
+                f"it is {value!r}, not a size",
+                "name settings that are numbers",
+            )
+        size *= value
+    return size
+
+
+def _fetched(recipe: Recipe, step: Step) -> bool:
+    """Whether the weights that a stage fetches are on this machine."""
+    model = str(resolve(step.settings.get("model", ""), lambda name, _: recipe.settings.get(name)))
+    return Path(model).is_dir() or (cache_directory() / "models" / model).is_dir()
+
+
+def _cuts(full: Recipe, taken: Recipe) -> dict[str, dict[str, int]]:
+    """Which sizes a budget cut: `{name: {"full": …, "taken": …}}`."""
+    pairs = {name: (full.settings[name], taken.settings[name]) for name in full.pace.get("least", {})}
+    return {name: {"full": a, "taken": b} for name, (a, b) in pairs.items() if a != b}

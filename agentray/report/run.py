@@ -5,6 +5,7 @@ agentray report runs/base runs/tuned --train runs/train --out runs/report
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from agentray.report import archive, source
 from agentray.report.page import write_page
 from agentray.report.pieces import find_pieces
 from agentray.report.source import Run
+from agentray.types import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,8 @@ class ReportSummary:
     scores: Mapping[str, Any]
 
 
-def run(
-    config: ReportConfig,
-    *,
-    stages: Sequence[Mapping[str, Any]] = (),
-    more: Mapping[str, Any] | None = None,
-) -> ReportSummary:
+def run(config: ReportConfig, progress: Progress = silent) -> ReportSummary:
     """Show one run, or compare the first with the others on the attempts that both scored.
-
-    Args:
-        config: Where the stages' outputs are.
-        stages: Name, wall time and counts of each stage; by default as the manifests have them.
-        more: Further top-level entries of `report.json`.
 
     Raises:
         UsageError: A directory does not exist or is not complete, or an environment is not installed.
@@ -55,7 +47,7 @@ def run(
     only_results = {Path(each["directory"]) for each in results if not shards(Path(each["directory"]))}
     runs = source.read_runs([each for each in config.runs if each not in only_results], config.env)
     report: dict[str, Any] = {
-        "stages": list(stages) or _stages(config, runs),
+        "stages": _stages(config, runs),
         "runs": [source.cost(each) for each in runs],
         **_scores(runs),
         "overall": source.overall(runs, results),
@@ -72,7 +64,8 @@ def run(
         report["sweep"] = source.sweep(config.tune)
     report |= {"versions": manifest.versions(), "commit": manifest.commit()}
     report |= {"machine": manifest.machine(), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    report |= more or {}
+    if config.recipe:
+        report |= _of_recipe(config.recipe)
     pieces = [find_pieces(_tokenizers(config, each)) for each in runs]
     manifest.make_directory(config.out)
     manifest.write_json(config.out / "report.json", report)
@@ -158,3 +151,24 @@ def _stages(config: ReportConfig, runs: Sequence[Run]) -> list[dict[str, Any]]:
     found = {name: manifest.read(path) for name, path in named.items() if path is not None}
     found |= {f"evaluate {each.name}": each.manifest for each in runs}
     return [{"name": name, "wall_s": each.wall_s} for name, each in found.items()]
+
+
+def _of_recipe(directory: Path) -> dict[str, Any]:
+    """What a recipe notes of its stages so far, in place of what the manifests say.
+
+    Raises:
+        UsageError: The directory is not a recipe's.
+    """
+    path = directory / "recipe.json"
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{str(directory)!r} is not the directory of a recipe", str(error), "leave report.recipe out"
+        ) from error
+    stages = [
+        {"name": each["name"], "wall_s": each["wall_s"], "counts": each["counts"]}
+        for each in noted.pop("stages")
+        if each["state"] != "skipped"
+    ]
+    return {**noted, "stages": stages}

@@ -18,7 +18,7 @@ from agentray.data.store import read_run, write_shard
 from agentray.env import build, resolve
 from agentray.errors import DataError
 from agentray.transforms import filters as rules
-from agentray.types import Trajectory
+from agentray.types import Progress, Trajectory, silent
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class FilterSummary:
     """Files that could not be read."""
 
 
-def run(config: FilterConfig) -> FilterSummary:
+def run(config: FilterConfig, progress: Progress = silent) -> FilterSummary:
     """Filter runs into `config.out`: `shard-000000.parquet`, `rejected.jsonl` and the manifest.
 
     Raises:

@@ -49,18 +49,21 @@ def test_the_quickstart_reports_every_stage_and_leaves_a_model_to_serve(tmp_path
     report = json.loads(done.stdout)
     names = [stage["name"] for stage in report["stages"]]
     assert names == [
-        "rollout",
+        "household",
         "weights",
-        "distill",
-        "evaluate base",
+        "database",
+        "general",
+        "before",
+        "benchmark_before",
         "filter",
         "mix",
         "train",
-        "evaluate tuned",
+        "after",
+        "benchmark_after",
     ]
     announced, *ended = [line for line in done.stderr.splitlines() if " left" in line or "GFLOP/s" in line]
     assert "this takes about" in announced
-    assert [line[:15].strip() for line in ended] == names[:-1]
+    assert [line[:17].strip() for line in ended] == names[:-1]
     assert report["pace"]["cut"] == {}
     assert set(report["scores"]) == {"database", "alfworld"}
     assert all(score["n"] == 4 for score in report["scores"].values())

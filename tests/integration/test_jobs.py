@@ -1,4 +1,4 @@
-"""`ray job submit` of a job script to a local Ray that asks for a token."""
+"""`ray job submit` of a job to a local Ray that asks for a token."""
 
 import os
 import secrets
@@ -95,7 +95,19 @@ def submit_once(address, environment, *arguments):
 def test_the_rollout_job_runs_on_a_submitted_cluster_and_only_with_the_token(head, tmp_path):
     address, environment = head
     out = tmp_path / "run"
-    job = ["rollout.py", "--env", "count", "--num-tasks", "12", "--out", str(out)]
+    job = [
+        "-m",
+        "agentray",
+        "rollout",
+        "--config",
+        "rollout.toml",
+        "--env",
+        "count",
+        "--num-tasks",
+        "12",
+        "--out",
+        str(out),
+    ]
     refused = submit(address, environment | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}, *job)
     assert refused.returncode != 0 and not out.exists()
     done = submit(address, environment, *job)

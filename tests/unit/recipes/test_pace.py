@@ -1,4 +1,4 @@
-"""What the quickstart expects to take, how a budget cuts it, and what it says while it runs."""
+"""What a recipe expects to take, how a budget cuts it, and what it says while it runs."""
 
 import json
 
@@ -6,9 +6,15 @@ import pytest
 
 from agentray.errors import UsageError
 from agentray.recipes import pace
-from agentray.recipes.quickstart import QuickstartConfig
+from agentray.recipes.pace import Pace, Planned, estimate, fitted, with_settings
+from agentray.recipes.recipe import load_recipe
 
 SPEED = 860.0
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return load_recipe("quickstart", out=tmp_path / "out", overrides=[f"settings.model={tmp_path}"])
 
 
 @pytest.fixture
@@ -16,74 +22,83 @@ def measured(monkeypatch):
     monkeypatch.setattr(pace, "gflops", lambda: SPEED)
 
 
-def total(config, speed=SPEED):
-    return sum(pace.estimate(config, speed, fetched=True).values())
+def total(recipe, speed=SPEED):
+    return sum(estimate(recipe, speed).values())
 
 
-def test_a_slower_machine_and_larger_sizes_take_longer():
-    config = QuickstartConfig()
-    assert total(config, SPEED / 2) == pytest.approx(2 * total(config))
-    for name in ("num_steps", "num_test", "num_general"):
-        assert total(config.model_copy(update={name: 2 * getattr(config, name)})) > total(config)
-    assert total(config.model_copy(update={"num_alfworld": 0})) < total(config)
+def test_a_slower_machine_and_larger_sizes_take_longer(recipe):
+    assert total(recipe, SPEED / 2) == pytest.approx(2 * total(recipe))
+    for name in ("num_steps", "num_test", "num_general", "batch_size"):
+        assert total(with_settings(recipe, {name: 2 * recipe.settings[name]})) > total(recipe)
+    assert total(with_settings(recipe, {"num_alfworld": 0})) < total(recipe)
+    assert total(with_settings(recipe, {"benchmark": "records.jsonl"})) > total(recipe)
 
 
-def test_the_download_is_expected_only_where_the_weights_are_absent():
-    config = QuickstartConfig()
-    here, absent = (pace.estimate(config, SPEED, fetched=fetched)["weights"] for fetched in (True, False))
-    assert here == 0 < absent
+def test_the_download_is_expected_only_where_the_weights_are_absent(recipe, monkeypatch, tmp_path):
+    assert estimate(recipe, SPEED)["weights"] == 0
+    monkeypatch.setattr(pace, "cache_directory", lambda: tmp_path / "cache")
+    assert estimate(with_settings(recipe, {"model": "smollm2-135m"}), SPEED / 2)["weights"] == 16
 
 
 @pytest.mark.parametrize("share", [0.6, 0.8, 1.5])
-def test_a_budget_cuts_steps_tests_and_answers_alike(share):
-    full = QuickstartConfig()
-    minutes = share * total(full) / 60
-    taken = pace.fitted(full.model_copy(update={"minutes": minutes}), SPEED, fetched=True)
+def test_a_budget_cuts_steps_tests_and_answers_alike(recipe, share):
+    minutes = share * total(recipe) / 60
+    taken = fitted(recipe, SPEED, minutes)
     assert total(taken) <= 60 * minutes
-    shares = [getattr(taken, name) / getattr(full, name) for name in ("num_steps", "num_test")]
+    shares = [taken.settings[name] / recipe.settings[name] for name in ("num_steps", "num_test")]
     assert shares[0] == pytest.approx(shares[1], abs=0.05)
     assert (shares == [1, 1]) == (share >= 1)
-    assert taken.num_database == full.num_database
+    assert taken.settings["num_database"] == recipe.settings["num_database"]
 
 
-def test_a_budget_that_is_too_small_is_refused_with_the_least_one():
-    config = QuickstartConfig(minutes=0.5)
+def test_a_budget_that_is_too_small_is_refused_with_the_least_one(recipe):
     with pytest.raises(UsageError, match="too few") as refused:
-        pace.fitted(config, SPEED, fetched=True)
+        fitted(recipe, SPEED, 0.5)
     least = float(refused.value.fix.removeprefix("--minutes "))
-    assert pace.fitted(config.model_copy(update={"minutes": least}), SPEED, fetched=True).num_steps >= 8
+    assert fitted(recipe, SPEED, least).settings["num_steps"] >= 8
 
 
-def test_small_sizes_are_never_raised_to_fit():
-    config = QuickstartConfig(num_steps=2, num_test=4, num_general=20, minutes=60)
-    taken = pace.fitted(config, SPEED, fetched=True)
-    assert (taken.num_steps, taken.num_test, taken.num_general) == (2, 4, 20)
+def test_small_sizes_are_never_raised_to_fit(recipe):
+    small = {"num_steps": 2, "num_test": 4, "num_general": 20}
+    taken = fitted(with_settings(recipe, small), SPEED, 60)
+    assert {name: taken.settings[name] for name in small} == small
 
 
-def test_the_plan_says_what_was_cut_and_an_interrupted_run_keeps_it(tmp_path, measured, monkeypatch):
-    full = QuickstartConfig(out=tmp_path, minutes=0.7 * total(QuickstartConfig()) / 60)
-    taken, planned = pace.plan(full)
-    assert planned["cut"]["num_steps"] == {"full": full.num_steps, "taken": taken.num_steps}
-    assert f"num_steps {taken.num_steps} instead of {full.num_steps}" in pace.announcement(planned)
-    (tmp_path / pace.PLAN).write_text(json.dumps(planned))
+def test_the_plan_says_what_was_cut_and_an_interrupted_run_keeps_it(recipe, measured, monkeypatch):
+    minutes = 0.7 * total(recipe) / 60
+    planned = pace.plan(recipe, minutes)
+    taken = planned.recipe.settings["num_steps"]
+    assert planned.figures["cut"]["num_steps"] == {"full": recipe.settings["num_steps"], "taken": taken}
+    assert f"num_steps {taken} instead of" in pace.announcement(planned)[0]
+    recipe.out.mkdir()
+    (recipe.out / pace.PLAN).write_text(json.dumps(planned.figures))
     monkeypatch.setattr(pace, "gflops", lambda: SPEED / 1.2)
-    assert pace.plan(full)[0] == taken
-    assert pace.plan(full.model_copy(update={"minutes": None}))[0].num_steps == full.num_steps
+    assert pace.plan(recipe, minutes).recipe == planned.recipe
+    assert pace.plan(recipe, None).recipe.settings == recipe.settings
 
 
-def test_a_stage_ends_in_one_line_with_the_time_left():
-    clock = pace.Pace({"rollout": 10.0, "train": 100.0, "evaluate tuned": 50.0})
-    assert "150 s" not in clock.end("rollout", "alfworld 3", 10.0)
-    line = clock.end("train", "steps 30", 200.0)
-    assert line.startswith("train")
-    assert "3 min 20 s" in line
+def test_a_recipe_that_does_not_say_what_it_takes_has_no_budget(recipe):
+    object.__setattr__(recipe, "pace", {})
+    assert pace.plan(recipe, None) == Planned(recipe)
+    with pytest.raises(UsageError, match="cannot be fitted"):
+        pace.plan(recipe, 5)
+
+
+def test_a_figure_of_what_is_no_size_is_refused(recipe):
+    recipe.pace["seconds"]["train"]["model"] = 1
+    with pytest.raises(UsageError, match="not a size"):
+        estimate(recipe, SPEED)
+
+
+def test_the_time_left_follows_how_long_the_stages_took():
+    clock = Pace({"rollout": 10.0, "train": 100.0, "evaluate": 50.0})
+    clock.end("rollout", 10.0)
+    assert clock.left_s() == 150
+    clock.end("train", 200.0)
     assert clock.left_s() == pytest.approx(50 * 210 / 110)
-    assert clock.end("evaluate tuned", "", 90.0).endswith("done")
-    assert "\n" not in line
-
-
-def test_counts_are_shown_without_their_tables():
-    assert pace.shown({"steps": 30, "tokens_per_s": 512.34, "rejected": {}}) == "steps 30, tokens_per_s 512"
+    clock.end("evaluate", 90.0)
+    assert clock.left_s() == 0
+    assert Pace({}).left_s() is None
 
 
 def test_the_machine_is_measured():

@@ -1,0 +1,74 @@
+"""The stages that a recipe may name: settings class and entry of each, loaded when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentray import config
+from agentray.config import Settings
+from agentray.models import resolve_model
+from agentray.plugins import load_attribute
+from agentray.types import Progress, silent
+
+
+class FetchConfig(Settings):
+    """Weights of a known model, downloaded into the cache once."""
+
+    model: str
+    """A known model, or a directory, which is left as it is."""
+    out: Path | None = None
+    """Not used: weights are kept in the cache."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Where the weights are."""
+
+    model: str
+    path: str
+
+
+def fetch(settings: FetchConfig, progress: Progress = silent) -> Fetched:
+    """Download and convert a model's weights, unless they are there.
+
+    Raises:
+        UsageError: There is no such model.
+    """
+    return Fetched(settings.model, resolve_model(settings.model, lambda line: None))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of stage."""
+
+    settings: type[Settings]
+    entry_point: str
+    """Of its `run(config, progress) -> Summary`."""
+    stage: str
+    """Name in its manifest."""
+    ray: bool = False
+    """Whether it needs Ray, unless its settings say `num_workers = 0`."""
+
+    def run(self, settings: Settings, progress: Progress) -> Any:
+        """Run it; the summary."""
+        entry: Callable[[Settings, Progress], Any] = load_attribute(self.entry_point)
+        return entry(settings, progress)
+
+
+KINDS = {
+    "fetch": Kind(FetchConfig, "agentray.recipes.stages:fetch", "fetch"),
+    "rollout": Kind(config.RolloutConfig, "agentray.rollout.run:run", "rollout", ray=True),
+    "filter": Kind(config.FilterConfig, "agentray.transforms.filtering:run", "filter"),
+    "rescore": Kind(config.RescoreConfig, "agentray.transforms.rescore:run", "rescore"),
+    "mix": Kind(config.MixConfig, "agentray.mix.corpus:run", "mix"),
+    "train": Kind(config.TrainConfig, "agentray.train.run:run", "train", ray=True),
+    "tune": Kind(config.TuneConfig, "agentray.tune.run:run", "tune", ray=True),
+    "evaluate": Kind(config.EvaluateConfig, "agentray.evaluate.run:run", "evaluate", ray=True),
+    "suite": Kind(config.SuiteConfig, "agentray.suites.run:run", "suite", ray=True),
+    "contamination": Kind(config.ContaminationConfig, "agentray.contamination.run:run", "contamination"),
+    "report": Kind(config.ReportConfig, "agentray.report.run:run", "report"),
+}
+"""By the name that a recipe gives as `run`."""
