@@ -1,7 +1,7 @@
 """The records that pass between stages: plain frozen data, no behaviour, no third-party imports.
 
-`Task` says what to solve, `Trajectory` is one finished attempt at it. Everything in between is private to the
-worker that runs the episode. Unknown is `None`, never 0.
+`Task` says what to solve, `Attempt` is one try at it, `Trajectory` the record of a finished attempt. What is
+in between is private to `rollout`. Unknown is `None`, never 0.
 """
 
 from __future__ import annotations
@@ -82,6 +82,23 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one task by one policy, before it is made."""
+
+    task: Task
+    sample: int
+    """Which of the attempts at this task by this policy, from 0."""
+    seed: int
+    policy: str
+    temperature: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Identity of the attempt, equal to its trajectory's."""
+        return _key(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How a policy draws its reply."""
 
@@ -149,7 +166,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One finished attempt at one task: the only record that leaves a rollout worker."""
+    """The record of one finished attempt at one task: what is stored, and what every later stage reads."""
 
     task: Task
     prompt: tuple[Message, ...]
@@ -175,7 +192,7 @@ class Trajectory:
     @property
     def key(self) -> str:
         """Identity of the attempt: environment, task, sample and policy."""
-        return f"{self.task.env}:{self.task.id}#{self.sample}@{self.policy}"
+        return _key(self)
 
     @property
     def context_full(self) -> bool:
@@ -189,6 +206,10 @@ class Trajectory:
     def answered_by(self) -> tuple[Source, ...]:
         """Everyone who answered in it, in order of appearance."""
         return tuple(dict.fromkeys(each.reply.source for each in self.turns if each.reply.source))
+
+
+def _key(attempt: Attempt | Trajectory) -> str:
+    return f"{attempt.task.env}:{attempt.task.id}#{attempt.sample}@{attempt.policy}"
 
 
 @dataclass(frozen=True, slots=True)

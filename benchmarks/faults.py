@@ -44,10 +44,9 @@ from agentray.data.records import to_row
 from agentray.data.shards import segments, shards
 from agentray.data.store import SEGMENT_ROWS, read_run, write_shard
 from agentray.env import Environment, build, resolve
-from agentray.rollout.orders import Attempt
 from agentray.rollout.plan import Plan
 from agentray.rollout.run import run
-from agentray.types import Message, Reply, Trajectory, Turn, Usage
+from agentray.types import Attempt, Message, Reply, Trajectory, Turn, Usage
 
 MOST_DRIFT_BYTES = 50e6
 MOST_DISK_RATIO = 1.2

@@ -96,7 +96,7 @@ class EpisodeSettings(Settings):
     tool_calls: Literal["fail", "text"] = "fail"
     """A tool call that an endpoint sends instead of a text fails the attempt, or is used as its JSON text."""
     max_retries: int = Field(2, ge=0)
-    """How often an attempt that the machinery (not the policy) failed is made again."""
+    """How often an attempt is made again after an infrastructure failure."""
     engine: EngineConfig = EngineConfig()
     """The engine, when the policy is a model."""
     num_engines: int = Field(1, ge=1)

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from agentray.data.records import head, tail, to_turn, turn_row
+from agentray.data.records import Ended, head, tail, to_turn, turn_row
 from agentray.encoding import decode, encode
 from agentray.errors import DataError
-from agentray.types import Message, Status, Trajectory, Turn
+from agentray.types import Attempt, Message, Status, Trajectory, Turn
 
 
 class Entry(NamedTuple):
@@ -41,9 +41,11 @@ class Entry(NamedTuple):
     """Of a `turn`: False where the ids of the turn before could not be extended."""
 
 
-def begun(trajectory: Trajectory, lease: int, state: str | None = None) -> Entry:
-    """The attempt's first observation came, with this digest."""
-    return _entry(trajectory.key, lease, "begin", {"begin": head(trajectory), "state": state})
+def begun(
+    attempt: Attempt | Trajectory, lease: int, prompt: Sequence[Message] = (), state: str | None = None
+) -> Entry:
+    """The attempt's first observation came, with this digest; it is the last message of the prompt."""
+    return _entry(attempt.key, lease, "begin", {"begin": head(attempt, prompt), "state": state})
 
 
 def turned(key: str, lease: int, index: int, turn: Turn) -> Entry:
@@ -54,17 +56,17 @@ def turned(key: str, lease: int, index: int, turn: Turn) -> Entry:
     return entry._replace(tokens=tokens, prefix_kept=turn.reply.prefix_kept is not False)
 
 
-def ended(trajectory: Trajectory, lease: int) -> Entry:
-    """The attempt has its outcome; the trajectory holds all its turns, unless it failed."""
-    num_turns = None if trajectory.status == "failed" else len(trajectory.turns)
-    body = {"end": tail(trajectory), "turns": num_turns}
-    return _entry(trajectory.key, lease, "end", body)._replace(status=trajectory.status)
+def ended(key: str, lease: int, end: Ended, num_turns: int) -> Entry:
+    """The attempt has its outcome, after so many turns; one that failed may have lost some."""
+    body = {"end": tail(end), "turns": None if end.status == "failed" else num_turns}
+    return _entry(key, lease, "end", body)._replace(status=end.status)
 
 
 def entries(trajectory: Trajectory, lease: int = 1) -> list[Entry]:
     """All entries of an attempt that is over."""
-    turns = [turned(trajectory.key, lease, index, turn) for index, turn in enumerate(trajectory.turns)]
-    return [begun(trajectory, lease), *turns, ended(trajectory, lease)]
+    key = trajectory.key
+    turns = [turned(key, lease, index, turn) for index, turn in enumerate(trajectory.turns)]
+    return [begun(trajectory, lease, trajectory.prompt), *turns, ended(key, lease, trajectory, len(turns))]
 
 
 def _entry(key: str, lease: int, kind: Literal["begin", "turn", "end"], body: dict[str, Any]) -> Entry:

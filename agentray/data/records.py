@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from agentray.errors import DataError
-from agentray.types import Message, Reply, Source, Task, Trajectory, Turn, Usage
+from agentray.types import Attempt, Message, Reply, Source, Status, Task, Trajectory, Turn, Usage
 
 SCHEMA_VERSION = 3
 """Version 2 lacked, in turns, `reasoning` and who answered (`model`, `address`, `version`); version 1 also
@@ -66,42 +66,55 @@ _LOST: Mapping[str, Any] = {"prompt": [], "turns": [], "reward": None, "status":
 """What replaces all that came of an attempt that cannot be stored."""
 
 
-def head(trajectory: Trajectory) -> dict[str, Any]:
+class Ended(Protocol):
+    """What is known of an attempt that has ended, beside its turns: a trajectory, or a worker's result."""
+
+    @property
+    def status(self) -> Status: ...  # noqa: D102
+    @property
+    def reward(self) -> float | None: ...  # noqa: D102
+    @property
+    def error(self) -> str | None: ...  # noqa: D102
+    @property
+    def duration_s(self) -> float: ...  # noqa: D102
+    @property
+    def metrics(self) -> Mapping[str, float]: ...  # noqa: D102
+
+
+def head(attempt: Attempt | Trajectory, prompt: Sequence[Message]) -> dict[str, Any]:
     """What is known of an attempt when its first observation is: the part of its row before the turns."""
-    task = trajectory.task
+    task = attempt.task
     return {
         "schema_version": SCHEMA_VERSION,
-        "key": trajectory.key,
+        "key": attempt.key,
         "env": task.env,
         "task_id": task.id,
         "split": task.split,
         "fingerprint": task.fingerprint,
         "task_data": json.dumps(task.data, ensure_ascii=False),
-        "prompt": [
-            {"role": each.role, "content": each.content, "loss": each.loss} for each in trajectory.prompt
-        ],
-        "sample": trajectory.sample,
-        "seed": trajectory.seed,
-        "policy": trajectory.policy,
-        "temperature": trajectory.temperature,
+        "prompt": [{"role": each.role, "content": each.content, "loss": each.loss} for each in prompt],
+        "sample": attempt.sample,
+        "seed": attempt.seed,
+        "policy": attempt.policy,
+        "temperature": attempt.temperature,
     }
 
 
-def tail(trajectory: Trajectory) -> dict[str, Any]:
+def tail(end: Ended) -> dict[str, Any]:
     """What is known of an attempt when it has ended: the part of its row after the turns."""
     return {
-        "reward": trajectory.reward,
-        "status": trajectory.status,
-        "duration_s": trajectory.duration_s,
-        "error": trajectory.error,
-        "metrics": json.dumps(dict(trajectory.metrics)),
+        "reward": end.reward,
+        "status": end.status,
+        "duration_s": end.duration_s,
+        "error": end.error,
+        "metrics": json.dumps(dict(end.metrics)),
     }
 
 
 def to_row(trajectory: Trajectory) -> dict[str, Any]:
     """The trajectory as plain JSON-serialisable data that fits `SCHEMA`."""
     turns = [turn_row(turn) for turn in trajectory.turns]
-    return {**head(trajectory), "turns": turns, **tail(trajectory)}
+    return {**head(trajectory, trajectory.prompt), "turns": turns, **tail(trajectory)}
 
 
 def from_row(row: Mapping[str, Any]) -> Trajectory:

@@ -1,1 +1,1 @@
-"""Rollouts: policies act in environments, massively in parallel; every attempt has exactly one outcome."""
+"""Rollouts: policies act in environments, massively in parallel; every attempt has exactly one result."""

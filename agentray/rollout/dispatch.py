@@ -1,6 +1,6 @@
-"""Keeps the workers busy and brings every attempt to exactly one outcome. Plain asyncio, no Ray.
+"""Keeps the workers busy and brings every attempt to exactly one result. Plain asyncio, no Ray.
 
-An attempt is handed out under a lease. Entries and outcomes of an older lease come too late and are dropped.
+An attempt is handed out under a lease. Entries and results of an older lease come too late and are dropped.
 An attempt whose worker died, or whose policy failed, is handed out again, with what is recorded of it where
 its environment can be rebuilt from that.
 """
@@ -18,35 +18,36 @@ from agentray.data.journal import Entry, begun, ended
 from agentray.data.store import RunStore
 from agentray.errors import DataError, PolicyError, ResourceError, UnavailableError
 from agentray.policy.router import EndpointStats
-from agentray.rollout.leases import CONVICT_AFTER, SUSPECT_AFTER, Lease, Rules, Standing, Verdict
-from agentray.rollout.orders import Attempt, Batch, Order, Outcome, Worker, WorkerInfo, WorkerLost
+from agentray.rollout.leases import BLAME_AFTER, ISOLATE_AFTER, Decision, Lease, PolicyHealth, Rules
+from agentray.rollout.protocol import Assignment, EpisodeResult, Update, Worker, WorkerDied, WorkerInfo
+from agentray.types import Attempt
 
-_MOST_LOSSES = 11
+_MOST_DEATHS = 11
 """Workers that may die under one attempt, one after the other without a recorded turn between."""
 _MOST_RESTARTS = 5
 """Successors of one worker that may die before one of them says anything."""
 _STORE_PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Waits between tries to write the journal."""
-_MOST_CONVICTED = 4
+_MOST_BLAMED = 4
 """Attempts that may kill their workers, one after the other, before the run is given up."""
 
 
-class Watcher(Protocol):
+class Observer(Protocol):
     """Told what happens, to count and show it."""
 
     def turn(self, lease: Lease, entry: Entry) -> None:
         """A turn is on the disk."""
 
-    def end(self, lease: Lease, outcome: Outcome) -> None:
-        """An attempt has its outcome."""
+    def end(self, lease: Lease, result: EpisodeResult) -> None:
+        """An attempt has its result."""
 
-    def retry(self, lease: Lease, outcome: Outcome) -> None:
+    def retry(self, lease: Lease, result: EpisodeResult) -> None:
         """A lease failed; the attempt will be handed out again."""
 
-    def lost(self, worker: int, leases: Sequence[Lease], why: str) -> None:
+    def worker_died(self, worker: int, leases: Sequence[Lease], why: str) -> None:
         """The worker of these leases died; its successor has the same number."""
 
-    def late(self, key: str, lease: int) -> None:
+    def late_result(self, key: str, lease: int) -> None:
         """Something of a lease that no longer counts arrived, and was dropped."""
 
     def endpoints(self, worker: int, stats: Sequence[EndpointStats]) -> None:
@@ -63,32 +64,34 @@ class Dispatcher:
         attempts: What to make, in order; read as places become free.
         store: Where it goes; also holds what an earlier start recorded.
         rules: Limits.
-        watch: Told everything worth counting or showing.
+        observer: Told everything worth counting or showing.
     """
 
-    def __init__(self, attempts: Iterator[Attempt], store: RunStore, rules: Rules, watch: Watcher) -> None:
-        self._attempts, self._store, self._rules, self._watch = attempts, store, rules, watch
+    def __init__(
+        self, attempts: Iterator[Attempt], store: RunStore, rules: Rules, observer: Observer
+    ) -> None:
+        self._attempts, self._store, self._rules, self._observer = attempts, store, rules, observer
         self._again: deque[Lease] = deque()
         self._leases: dict[str, Lease] = {}
         self._numbers = itertools.count(1)
         self._over = asyncio.Event()
         self._exhausted = False
         self._writing = asyncio.Lock()
-        self._standing = Standing(rules, any(each != "failed" for each in store.finished.values()))
-        self._waiting: list[tuple[Lease, Outcome]] = []
+        self._health = PolicyHealth(rules, any(each != "failed" for each in store.finished.values()))
+        self._waiting: list[tuple[Lease, EpisodeResult]] = []
         """Prompts that were refused before anything was answered."""
-        self._suspects: deque[Lease] = deque()
+        self._to_isolate: deque[Lease] = deque()
         """Attempts under which several workers died; each gets the next one to itself."""
-        self._quarantined = False
+        self._has_isolated = False
         """Whether an attempt has ever had a worker to itself."""
-        self._accused: list[tuple[Lease, str]] = []
+        self._blamed: list[tuple[Lease, str]] = []
         """Attempts that killed a worker which they had to themselves, and how."""
-        self._serving = self._convicted = self._pending = 0
+        self._serving = self._blamed_in_row = self._pending = 0
         self.tail_started_s: float | None = None
         """Monotonic time at which the last attempt was handed out for the first time."""
 
     async def run(self, workers: Sequence[Worker]) -> None:
-        """Bring all attempts to an outcome.
+        """Bring all attempts to a result.
 
         Raises:
             PolicyError: The policy will never answer.
@@ -113,7 +116,7 @@ class Dispatcher:
             for task in (over, *serving):
                 task.cancel()
             await asyncio.gather(over, *serving, return_exceptions=True)
-            self._watch.flush()
+            self._observer.flush()
 
     def running(self) -> list[Lease]:
         """Attempts that are with a worker, oldest first."""
@@ -131,20 +134,20 @@ class Dispatcher:
                 if info is None:
                     return
                 while True:
-                    orders = list(self._orders(info, share, mine, load))
-                    batch = await worker.exchange(orders, acknowledged)
-                    await self._settle(batch, mine, load)
-                    acknowledged, restarts = batch.number, 0
-                    self._watch.endpoints(number, batch.endpoints)
-            except WorkerLost as lost:
-                restarts += not any(lease.alone for lease in mine.values())
-                await self._lose(number, mine, str(lost))
+                    assignments = list(self._assignments(info, share, mine, load))
+                    update = await worker.exchange(assignments, acknowledged)
+                    await self._settle(update, mine, load)
+                    acknowledged, restarts = update.number, 0
+                    self._observer.endpoints(number, update.endpoints)
+            except WorkerDied as death:
+                restarts += not any(lease.isolated for lease in mine.values())
+                await self._worker_died(number, mine, str(death))
                 if restarts > _MOST_RESTARTS:
                     raise ResourceError(
                         f"a rollout worker died {restarts} times in a row",
-                        str(lost),
+                        str(death),
                         "correct the cause; the same command then resumes the run",
-                    ) from lost
+                    ) from death
 
     async def _ready(self, number: int, worker: Worker, restarts: int) -> WorkerInfo | None:
         """Wait for a worker; None when its successor finds no room in the cluster, and others go on."""
@@ -153,25 +156,25 @@ class Dispatcher:
         except UnavailableError as error:  # the policy is down, perhaps restarting, while a worker is back
             if restarts == 0:
                 raise
-            raise WorkerLost(error.what) from error
+            raise WorkerDied(error.what) from error
         except ResourceError as error:
             if restarts == 0 or self._serving <= 1:
                 raise
             self._serving -= 1
-            self._watch.lost(number, [], f"given up: {error.what}")
+            self._observer.worker_died(number, [], f"given up: {error.what}")
             return None
 
-    def _orders(
+    def _assignments(
         self, info: WorkerInfo, share: int, mine: dict[str, Lease], load: Counter[str]
-    ) -> Iterator[Order]:
+    ) -> Iterator[Assignment]:
         """Attempts for the free places of a worker; `load` counts what it has by environment."""
         while len(mine) < share and len(self._leases) < self._rules.in_flight:
-            if self._quarantined and any(lease.alone for lease in mine.values()):
+            if self._has_isolated and any(lease.isolated for lease in mine.values()):
                 return
             lease = self._next(free=not mine)
             if lease is None:
                 return
-            env = lease.attempt.env
+            env = lease.attempt.task.env
             if load[env] >= info.capacity[env]:
                 self._again.appendleft(lease)
                 return
@@ -180,18 +183,18 @@ class Dispatcher:
             if lease.number == 0:
                 self.tail_started_s = now
             lease.number, lease.since_s = next(self._numbers), now
-            lease.replies_before = self._standing.replies
+            lease.replies_before = self._health.replies
             key = lease.attempt.key
             self._leases[key] = mine[key] = lease
             recorded = tuple(self._store.open.get(key, ())) if env in self._rules.resumable else ()
             lease.depth = len(recorded)
-            yield Order(lease.attempt, lease.number, recorded)
+            yield Assignment(lease.attempt, lease.number, recorded)
 
     def _next(self, free: bool) -> Lease | None:
         """The next attempt; one that may kill its worker only for one that has no other."""
-        if free and self._suspects:
-            lease = self._suspects.popleft()
-            lease.alone = self._quarantined = True
+        if free and self._to_isolate:
+            lease = self._to_isolate.popleft()
+            lease.isolated = self._has_isolated = True
             return lease
         if self._again:
             return self._again.popleft()
@@ -205,72 +208,71 @@ class Dispatcher:
         return None
 
     def _check_over(self) -> None:
-        if self._idle and not (self._waiting or self._accused or self._pending):
+        if self._idle and not (self._waiting or self._blamed or self._pending):
             self._over.set()
 
-    async def _settle(self, batch: Batch, mine: dict[str, Lease], load: Counter[str]) -> None:
-        """Write what a batch brought, then count it and decide what comes next."""
-        entries = [entry for entry in batch.entries if self._is_current(entry, mine)]
-        outcomes = [outcome for outcome in batch.outcomes if self._is_current(outcome, mine)]
+    async def _settle(self, update: Update, mine: dict[str, Lease], load: Counter[str]) -> None:
+        """Write what an update brought, then count it and decide what comes next."""
+        entries = [entry for entry in update.entries if self._is_current(entry, mine)]
+        results = [result for result in update.results if self._is_current(result, mine)]
         replies = sum(entry.kind == "turn" for entry in entries)
-        verdicts = [self._standing.verdict(each, mine[each.key]) for each in outcomes]
-        if replies and not self._standing.works:
-            verdicts = ["final" if each == "wait" else each for each in verdicts]
+        decisions = [self._health.decide(each, mine[each.key]) for each in results]
+        if replies and not self._health.works:
+            decisions = ["final" if each == "wait" else each for each in decisions]
         begun_now = {entry.key for entry in entries}
         lines = list(entries)
-        for outcome, verdict in zip(outcomes, verdicts, strict=True):
-            if verdict == "final":
-                known = outcome.key in begun_now
-                lines += [outcome.end] if known else self._final(outcome, mine[outcome.key])
+        for result, decision in zip(results, decisions, strict=True):
+            if decision == "final":
+                lines += self._final(result, mine[result.key], result.key in begun_now)
         await self._write(lines)
         for entry in entries:
             self._count(entry, mine[entry.key])
-        ended_now = [(outcome, mine.pop(outcome.key)) for outcome in outcomes]
-        for outcome, lease in ended_now:
-            load[lease.attempt.env] -= 1
-            del self._leases[outcome.key]
+        ended_now = [(result, mine.pop(result.key)) for result in results]
+        for result, lease in ended_now:
+            load[lease.attempt.task.env] -= 1
+            del self._leases[result.key]
         # What stops the run comes last: all that was paid for is on the disk and counted.
-        order = sorted(zip(ended_now, verdicts, strict=True), key=lambda each: each[1] == "stop")
-        for (outcome, lease), verdict in order:
-            self._conclude(outcome, lease, verdict)
+        order = sorted(zip(ended_now, decisions, strict=True), key=lambda each: each[1] == "stop")
+        for (result, lease), decision in order:
+            self._conclude(result, lease, decision)
         await self._decide_waiting()
-        if replies or outcomes or self._idle:
-            await self._convict()
+        if replies or results or self._idle:
+            await self._write_off_blamed()
         self._check_over()
 
-    def _is_current(self, news: Entry | Outcome, mine: Mapping[str, Lease]) -> bool:
-        """Whether news belong to a lease that counts."""
-        lease = mine.get(news.key)
-        current = lease is not None and lease.number == news.lease
+    def _is_current(self, item: Entry | EpisodeResult, mine: Mapping[str, Lease]) -> bool:
+        """Whether an item belongs to a lease that counts."""
+        lease = mine.get(item.key)
+        current = lease is not None and lease.number == item.lease
         if not current:
-            self._watch.late(news.key, news.lease)
+            self._observer.late_result(item.key, item.lease)
         return current
 
     def _count(self, entry: Entry, lease: Lease) -> None:
         lease.depth += 1
         if lease.depth > lease.deepest:
-            lease.deepest, lease.losses, lease.alone = lease.depth, 0, False
+            lease.deepest, lease.deaths, lease.isolated = lease.depth, 0, False
         if entry.kind == "turn":
             lease.num_turns += 1
-            self._standing.replied()
-            self._watch.turn(lease, entry)
+            self._health.replied()
+            self._observer.turn(lease, entry)
 
-    def _conclude(self, outcome: Outcome, lease: Lease, verdict: Verdict) -> None:
-        """Count an outcome, or hand out again what failed."""
-        if verdict == "final":
-            self._convicted = 0
-            self._watch.end(lease, outcome)
-        elif verdict == "wait":
-            self._waiting.append((lease, outcome))
+    def _conclude(self, result: EpisodeResult, lease: Lease, decision: Decision) -> None:
+        """Count a result, or hand out again what failed."""
+        if decision == "final":
+            self._blamed_in_row = 0
+            self._observer.end(lease, result)
+        elif decision == "wait":
+            self._waiting.append((lease, result))
         else:
-            self._watch.retry(lease, outcome)
+            self._observer.retry(lease, result)
             lease.failures += 1
-            if outcome.fault == "environment":
-                self._store.forget(outcome.key)
+            if result.fault == "environment":
+                self._store.forget(result.key)
             self._again.append(lease)
-        if verdict == "stop":
-            raise PolicyError(*(outcome.refusal or ("the policy refuses", str(outcome.error), "correct it")))
-        self._standing.check(outcome, len(self._leases))
+        if decision == "stop":
+            raise PolicyError(*(result.refusal or ("the policy refuses", str(result.error), "correct it")))
+        self._health.check(result, len(self._leases))
 
     async def _decide_waiting(self) -> None:
         """Refused prompts are refused for good once the policy is known to work for others.
@@ -280,25 +282,26 @@ class Dispatcher:
         """
         if not self._waiting:
             return
-        if self._standing.works:
+        if self._health.works:
             waiting, self._waiting = self._waiting, []
             await self._write_off(waiting)
-        elif self._idle or len(self._waiting) >= self._standing.num_waiting_allowed():
+        elif self._idle or len(self._waiting) >= self._health.num_waiting_allowed():
             refusal = self._waiting[0][1].refusal
             raise PolicyError(*(refusal or ("the policy refuses every prompt", "unknown", "correct it")))
 
     @property
     def _idle(self) -> bool:
         """Whether nothing runs and nothing is left to hand out."""
-        return self._exhausted and not self._again and not self._suspects and not self._leases
+        return self._exhausted and not self._again and not self._to_isolate and not self._leases
 
-    def _final(self, outcome: Outcome, lease: Lease) -> list[Entry]:
-        """The journal's lines for an outcome that counts."""
-        if outcome.key in self._store.open:
-            return [outcome.end]
-        return [begun(lease.attempt.trajectory("failed"), lease.number), outcome.end]
+    def _final(self, result: EpisodeResult, lease: Lease, has_begun: bool = False) -> list[Entry]:
+        """The journal's lines for a result that counts, after a `begin` where there is none."""
+        end = ended(result.key, lease.number, result, result.num_turns)
+        if has_begun or result.key in self._store.open:
+            return [end]
+        return [begun(lease.attempt, lease.number), end]
 
-    async def _lose(self, number: int, mine: Mapping[str, Lease], why: str) -> None:
+    async def _worker_died(self, number: int, mine: Mapping[str, Lease], why: str) -> None:
         """The worker of these leases died: hand them out again, but not for ever.
 
         One under which several died has the next to itself; if these die too, it is to blame.
@@ -306,57 +309,55 @@ class Dispatcher:
         Raises:
             ResourceError: Every attempt kills its worker.
         """
-        self._watch.lost(number, list(mine.values()), why)
-        before = len(self._accused)
+        self._observer.worker_died(number, list(mine.values()), why)
+        before = len(self._blamed)
         for key, lease in mine.items():
-            lease.losses += 1
+            lease.deaths += 1
             del self._leases[key]
-            if lease.losses >= (CONVICT_AFTER if lease.alone else _MOST_LOSSES):
-                self._accused.append((lease, why))
-            elif lease.alone:
-                self._suspects.appendleft(lease)  # settled before the next one is tried
-            elif lease.losses >= SUSPECT_AFTER:
-                self._suspects.append(lease)
+            if lease.deaths >= (BLAME_AFTER if lease.isolated else _MOST_DEATHS):
+                self._blamed.append((lease, why))
+            elif lease.isolated:
+                self._to_isolate.appendleft(lease)  # settled before the next one is tried
+            elif lease.deaths >= ISOLATE_AFTER:
+                self._to_isolate.append(lease)
             else:
                 self._again.append(lease)
-        self._convicted += len(self._accused) - before
-        if self._convicted >= _MOST_CONVICTED:
-            envs = " and ".join(sorted({repr(lease.attempt.env) for lease, _ in self._accused}))
+        self._blamed_in_row += len(self._blamed) - before
+        if self._blamed_in_row >= _MOST_BLAMED:
+            envs = " and ".join(sorted({repr(lease.attempt.task.env) for lease, _ in self._blamed}))
             raise ResourceError(
-                f"{self._convicted} attempts in a row killed their workers, alone in them: {envs}",
+                f"{self._blamed_in_row} attempts in a row killed their workers, alone in them: {envs}",
                 why,
                 "correct the cause, or let the environment run in processes of its own: "
                 'hosting = Hosting(mode="process"); the same command then resumes the run',
             )
         if self._idle:
-            await self._convict()
+            await self._write_off_blamed()
             await self._decide_waiting()
         self._check_over()
 
-    async def _convict(self) -> None:
+    async def _write_off_blamed(self) -> None:
         """Write off the attempts that killed their workers: others have shown that workers live."""
-        accused, self._accused = self._accused, []
-        outcomes = []
+        accused, self._blamed = self._blamed, []
+        results = []
         for lease, why in accused:
-            key, env = lease.attempt.key, lease.attempt.env
+            key, env = lease.attempt.key, lease.attempt.task.env
             error = (
-                f"environment {env!r} crashed {lease.losses} workers, the last alone in them: {why}; "
+                f"environment {env!r} crashed {lease.deaths} workers, the last alone in them: {why}; "
                 'hosting mode "process" gives each episode a process of its own'
             )
-            end = ended(lease.attempt.trajectory("failed", error=error), lease.number)
-            outcome = Outcome(key, lease.number, env, "failed", None, error, 0.0, 0, end, fault="environment")
-            outcomes.append((lease, outcome))
-        await self._write_off(outcomes)
+            results.append((lease, EpisodeResult(key, lease.number, "failed", error, "environment")))
+        await self._write_off(results)
 
-    async def _write_off(self, ended_now: Sequence[tuple[Lease, Outcome]]) -> None:
-        """Store and count outcomes that were held back."""
+    async def _write_off(self, ended_now: Sequence[tuple[Lease, EpisodeResult]]) -> None:
+        """Store and count results that were held back."""
         self._pending += len(ended_now)  # until then the run is not over
         try:
-            await self._write([line for lease, outcome in ended_now for line in self._final(outcome, lease)])
+            await self._write([line for lease, result in ended_now for line in self._final(result, lease)])
         finally:
             self._pending -= len(ended_now)
-        for lease, outcome in ended_now:
-            self._watch.end(lease, outcome)
+        for lease, result in ended_now:
+            self._observer.end(lease, result)
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         """Put entries on the disk, waiting a while for one that is full or gone.
@@ -383,7 +384,7 @@ class Dispatcher:
 
 def _twice(attempt: Attempt) -> DataError:
     return DataError(
-        f"{attempt.env!r} has two tasks with the id {attempt.task.id!r}",
+        f"{attempt.task.env!r} has two tasks with the id {attempt.task.id!r}",
         "an attempt is stored by the id of its task, so one of the two would be lost",
         "give every task an id of its own, in its data or in the environment's `tasks`",
     )

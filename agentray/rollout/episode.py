@@ -12,16 +12,16 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
-from agentray.data.journal import Entry, History, begun, ended, history, turned
+from agentray.data.journal import Entry, History, begun, history, turned
 from agentray.env import Environment
-from agentray.errors import ContextLimitError, PolicyError, PromptError, ReplyError, UnavailableError
+from agentray.errors import ContextLimitError, PolicyError, PromptError, ReplyError
 from agentray.policy.base import Policy
 from agentray.policy.thoughts import answer_of
 from agentray.rollout.hosting import Host, Session
-from agentray.rollout.orders import Fault, Order, Outcome
+from agentray.rollout.protocol import Assignment, EpisodeResult, Fault
 from agentray.types import Message, Reply, Sampling, Status, Turn
 
 
@@ -33,14 +33,6 @@ class Recorder(Protocol):
 
     async def durable(self) -> None:
         """Wait until the entries so far are safe."""
-
-
-@dataclass(frozen=True)
-class _End:
-    status: Status
-    error: str | None = None
-    fault: Fault | None = None
-    refusal: tuple[str, str, str] | None = None
 
 
 class _Mismatch(Exception):
@@ -61,19 +53,21 @@ class Episode:
 
     def __init__(
         self,
-        order: Order,
+        assignment: Assignment,
         host: Host,
         policy: Policy,
         sampling: Sampling,
         timeout_s: float,
         recorder: Recorder,
     ) -> None:
-        self._attempt, self._lease = order.attempt, order.lease
-        self._recorded = history(order.recorded) if order.recorded else None
+        self._assignment, self._attempt = assignment, assignment.attempt
+        self._recorded = history(assignment.recorded) if assignment.recorded else None
         self._host = host
         self._environment: Environment = host.environment
         self._policy = policy
-        self._sampling = replace(sampling, seed=order.attempt.seed, temperature=order.attempt.temperature)
+        self._sampling = replace(
+            sampling, seed=assignment.attempt.seed, temperature=assignment.attempt.temperature
+        )
         self._timeout_s = timeout_s
         self._recorder = recorder
         self._prompt: tuple[Message, ...] = ()
@@ -84,19 +78,26 @@ class Episode:
         self._fault: Fault = "environment"
         """Whom the episode waits for, and so who is at fault if it fails."""
 
-    async def run(self) -> Outcome:
-        """Play to the end; an `Exception` is in the outcome, never raised.
+    async def run(self) -> EpisodeResult:
+        """Play to the end; an `Exception` is in the result, never raised.
 
-        A failure of the machinery leaves the reward None: it is not the policy's failure.
+        An infrastructure failure leaves the reward None: it says nothing about the policy.
         """
         started = time.monotonic()
         try:
-            end = await self._attempted()
+            result = await self._attempted()
         except Exception as problem:
-            end = _failure(problem, self._fault)
-        return self._outcome(end, time.monotonic() - started)
+            result = failed(self._assignment, problem, self._fault)
+        return result._replace(
+            reward=None if result.status == "failed" else sum(turn.reward for turn in self._turns),
+            duration_s=time.monotonic() - started,
+            num_turns=len(self._turns),
+            metrics=self._metrics,
+            replayed=self._replayed,
+            mismatch=self._mismatch,
+        )
 
-    async def _attempted(self) -> _End:
+    async def _attempted(self) -> EpisodeResult:
         """Rebuild the recorded episode and go on; or play from the start."""
         if self._recorded is not None:
             try:
@@ -106,7 +107,7 @@ class Episode:
                 self._turns, self._replayed = [], 0
         return await self._in_session(None)
 
-    async def _in_session(self, recorded: History | None) -> _End:
+    async def _in_session(self, recorded: History | None) -> EpisodeResult:
         async with self._host.session() as session:
             deadline = asyncio.timeout(self._timeout_s)
             try:
@@ -115,9 +116,11 @@ class Episode:
             except TimeoutError:
                 if not deadline.expired():  # the environment's own
                     raise
-                return _End("failed", f"the episode took longer than {self._timeout_s:g} s", self._fault)
+                return self._ended(
+                    "failed", f"the episode took longer than {self._timeout_s:g} s", self._fault
+                )
 
-    async def _play(self, session: Session, recorded: History | None) -> _End:
+    async def _play(self, session: Session, recorded: History | None) -> EpisodeResult:
         task = self._attempt.task
         observation, info = await session.reset(self._attempt.seed, task)
         self._metrics = metrics_of(info)
@@ -125,9 +128,7 @@ class Episode:
         self._prompt = tuple(replace(each, content=text_of(each.content)) for each in opening)
         state = digest(observation, 0.0, False, info)
         if recorded is None:
-            self._recorder.write(
-                begun(self._attempt.trajectory("failed", prompt=self._prompt), self._lease, state)
-            )
+            self._recorder.write(begun(self._attempt, self._assignment.lease, self._prompt, state))
         elif (recorded.prompt, recorded.state) != (self._prompt, state):
             raise _Mismatch("the first observation differs")
         messages = list(self._prompt)
@@ -141,7 +142,9 @@ class Episode:
             info = dict(seen)
         return await self._turns_from(session, messages, info)
 
-    async def _turns_from(self, session: Session, messages: list[Message], info: Mapping[str, Any]) -> _End:
+    async def _turns_from(
+        self, session: Session, messages: list[Message], info: Mapping[str, Any]
+    ) -> EpisodeResult:
         """Ask, act and record until the episode ends."""
         while len(self._turns) < self._environment.max_turns:
             await self._recorder.durable()
@@ -150,20 +153,20 @@ class Episode:
                 reply = await self._policy.act(messages, self._sampling, info)
             except ContextLimitError as full:
                 error = text_of(f"{type(full).__name__}: {full.what}")
-                return _End("truncated", error, None, (full.what, full.why, full.fix))
+                return self._ended("truncated", error)._replace(refusal=(full.what, full.why, full.fix))
             if not reply.text.isascii():
                 reply = replace(reply, text=text_of(reply.text))
             self._fault = "environment"
             end, info = await self._step(session, Turn(reply, None, ""), messages)
             index = len(self._turns) - 1
-            self._recorder.write(turned(self._attempt.key, self._lease, index, self._turns[index]))
+            self._recorder.write(turned(self._attempt.key, self._assignment.lease, index, self._turns[index]))
             if end is not None:
                 return end
-        return _End("truncated", f"{self._environment.max_turns} turns")
+        return self._ended("truncated", f"{self._environment.max_turns} turns")
 
     async def _step(
         self, session: Session, turn: Turn, messages: list[Message]
-    ) -> tuple[_End | None, Mapping[str, Any]]:
+    ) -> tuple[EpisodeResult | None, Mapping[str, Any]]:
         """Give a turn's reply to the environment; its end of the episode, if it is one, and its info."""
         reply = turn.reply
         observation, reward, terminated, truncated, info = await session.step(answer_of(reply.text))
@@ -171,37 +174,16 @@ class Episode:
         self._metrics = metrics_of(info)
         self._turns.append(turn_of(reply, observation, reward, over, info))
         if over:
-            return (_End("completed") if terminated else _End("truncated", "the environment's limit")), info
+            status: Status = "completed" if terminated else "truncated"
+            return self._ended(status, None if terminated else "the environment's limit"), info
         messages += [
             Message("assistant", reply.text, loss=True, token_ids=reply.token_ids),
             Message("user", self._turns[-1].observation),
         ]
         return None, info
 
-    def _outcome(self, end: _End, duration_s: float) -> Outcome:
-        reward = None if end.status == "failed" else sum(turn.reward for turn in self._turns)
-        trajectory = replace(
-            self._attempt.trajectory(end.status, error=end.error),
-            turns=tuple(self._turns),
-            reward=reward,
-            duration_s=duration_s,
-            metrics=self._metrics,
-        )
-        return Outcome(
-            key=self._attempt.key,
-            lease=self._lease,
-            env=self._attempt.env,
-            status=end.status,
-            reward=reward,
-            error=end.error,
-            duration_s=duration_s,
-            num_turns=len(self._turns),
-            end=ended(trajectory, self._lease),
-            fault=end.fault,
-            refusal=end.refusal,
-            replayed=self._replayed,
-            mismatch=self._mismatch,
-        )
+    def _ended(self, status: Status, error: str | None = None, fault: Fault | None = None) -> EpisodeResult:
+        return EpisodeResult(self._attempt.key, self._assignment.lease, status, error, fault)
 
 
 def turn_of(reply: Reply, observation: str, reward: float, over: bool, info: Mapping[str, Any]) -> Turn:
@@ -225,25 +207,16 @@ def digest(observation: str, reward: float, over: bool, info: Mapping[str, Any])
     return hashlib.blake2b(shown.encode("utf-8", errors="surrogatepass"), digest_size=8).hexdigest()
 
 
-def failed(order: Order, problem: BaseException) -> Outcome:
-    """The outcome of an order that could not even be played."""
-    attempt = order.attempt
-    end = _failure(problem, "policy" if isinstance(problem, UnavailableError) else "environment")
-    line = ended(attempt.trajectory("failed", error=end.error), order.lease)
-    outcome = Outcome(attempt.key, order.lease, attempt.env, "failed", None, end.error, 0.0, 0, line)
-    return outcome._replace(fault=end.fault, refusal=end.refusal)
-
-
-def _failure(problem: BaseException, fault: Fault) -> _End:
-    """How an episode ends that raised this while it waited for the one at `fault`."""
+def failed(assignment: Assignment, problem: BaseException, fault: Fault) -> EpisodeResult:
+    """How an attempt ended that raised this while it waited for whom `fault` names."""
+    refusal = None
     match problem:
-        case PromptError():
-            return _End("failed", _line(problem), "prompt", (problem.what, problem.why, problem.fix))
         case PolicyError():
-            return _End("failed", _line(problem), "refused", (problem.what, problem.why, problem.fix))
+            fault = "prompt" if isinstance(problem, PromptError) else "refused"
+            refusal = (problem.what, problem.why, problem.fix)
         case ReplyError():
-            return _End("failed", _line(problem), "reply")
-    return _End("failed", _line(problem), fault)
+            fault = "reply"
+    return EpisodeResult(assignment.attempt.key, assignment.lease, "failed", _line(problem), fault, refusal)
 
 
 def text_of(told: Any) -> str:

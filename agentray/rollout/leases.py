@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentray.errors import PolicyError, UnavailableError
-from agentray.rollout.orders import Attempt, Outcome
+from agentray.rollout.protocol import EpisodeResult
+from agentray.types import Attempt
 
 _CONTEXT_PROBES = 8
 """Attempts whose first prompt is too long before a run in which nothing else happened is given up."""
@@ -19,9 +20,9 @@ _BROKEN_AFTER = 16
 """Attempts that may fail in a row, or as many as run at once if these are more."""
 _BENEFIT = 3
 """How often more an attempt is made while no other shows that the policy works."""
-SUSPECT_AFTER = 2
+ISOLATE_AFTER = 2
 """Workers that died under an attempt after which it gets a worker to itself."""
-CONVICT_AFTER = 7
+BLAME_AFTER = 7
 """Workers that died under an attempt, the last ones alone with it, after which it is to blame."""
 
 
@@ -42,9 +43,9 @@ class Lease:
     attempt: Attempt
     number: int = 0
     failures: int = 0
-    losses: int = 0
+    deaths: int = 0
     """Workers that died under it since it last got further than ever."""
-    alone: bool = False
+    isolated: bool = False
     """Whether it has a worker to itself, because several died under it."""
     depth: int = 0
     """Entries of the episode as it is played now."""
@@ -57,11 +58,11 @@ class Lease:
     """Replies in the run when it was handed out."""
 
 
-Verdict = Literal["final", "again", "wait", "stop"]
+Decision = Literal["final", "again", "wait", "stop"]
 """What comes of a lease. `wait`: nobody knows yet whether the policy refuses this prompt or all of them."""
 
 
-class Standing:
+class PolicyHealth:
     """What the run knows of its policy.
 
     Args:
@@ -85,24 +86,24 @@ class Standing:
         self.replies += 1
         self._in_row = 0
 
-    def verdict(self, outcome: Outcome, lease: Lease) -> Verdict:
+    def decide(self, result: EpisodeResult, lease: Lease) -> Decision:
         """What comes of a lease that ended so."""
-        if outcome.status != "failed":
+        if result.status != "failed":
             return "final"
-        if outcome.fault == "refused":
+        if result.fault == "refused":
             return "stop"
-        if outcome.fault == "prompt":
+        if result.fault == "prompt":
             return "final" if self.works else "wait"
         spent = lease.failures >= self._rules.max_retries
-        if spent and outcome.fault == "policy" and self.replies == lease.replies_before:
+        if spent and result.fault == "policy" and self.replies == lease.replies_before:
             spent = lease.failures >= self._rules.max_retries + _BENEFIT
         return "final" if spent else "again"
 
-    def check(self, outcome: Outcome, num_leases: int) -> None:
+    def check(self, result: EpisodeResult, num_leases: int) -> None:
         """Stop a run that cannot succeed.
 
         Args:
-            outcome: What ended last.
+            result: What ended last.
             num_leases: Attempts that run now.
 
         Raises:
@@ -110,16 +111,16 @@ class Standing:
             UnavailableError: The policy has stopped to answer.
         """
         self._most_leases = max(self._most_leases, num_leases)
-        if self.replies == 0 and outcome.status == "truncated" and outcome.refusal is not None:
+        if self.replies == 0 and result.status == "truncated" and result.refusal is not None:
             self._too_long += 1
             if self._too_long >= _CONTEXT_PROBES:
-                raise PolicyError(*outcome.refusal)
-        if outcome.fault in ("policy", "reply"):
+                raise PolicyError(*result.refusal)
+        if result.fault in ("policy", "reply"):
             self._in_row += 1
             if self._in_row >= max(_BROKEN_AFTER, min(self._rules.in_flight, self._most_leases)):
                 raise UnavailableError(
                     f"{self._in_row} attempts in a row failed",
-                    str(outcome.error),
+                    str(result.error),
                     "correct the policy; the same command then resumes the run",
                 )
 

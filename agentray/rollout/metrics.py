@@ -10,24 +10,24 @@ from ray.util import metrics
 
 from agentray.data.journal import Entry
 from agentray.policy.router import EndpointStats
+from agentray.rollout.counts import RunCounts
 from agentray.rollout.leases import Lease
-from agentray.rollout.orders import Outcome
-from agentray.rollout.tally import Tally
+from agentray.rollout.protocol import EpisodeResult
 
 _FLUSH_EVERY_S = 1.0
 _SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000]
 
 
-class Metered:
-    """Passes on what happens to the tally, and once a second to Ray; a `dispatch.Watcher`."""
+class RayMetrics:
+    """Passes on what happens to the counts, and once a second to Ray; a `dispatch.Observer`."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, counts: RunCounts) -> None:
+        self._counts = counts
         self._pending: Counter[str] = Counter()
         self._ended: Counter[tuple[str, str]] = Counter()
         self._flushed_s = time.monotonic()
         self._attempts = metrics.Counter(
-            "agentray_attempts", "Attempts that have their outcome.", tag_keys=("env", "status")
+            "agentray_attempts", "Attempts that have their result.", tag_keys=("env", "status")
         )
         self._counters = {
             name: metrics.Counter(f"agentray_{name}", about)
@@ -53,32 +53,33 @@ class Metered:
         """A turn is on the disk."""
         self._pending["turns"] += 1
         self._pending["completion_tokens"] += entry.tokens
-        self._tally.turn(lease, entry)
+        self._counts.turn(lease, entry)
 
-    def end(self, lease: Lease, outcome: Outcome) -> None:
-        """An attempt has its outcome."""
-        self._ended[outcome.env, outcome.status] += 1
-        self._durations.observe(outcome.duration_s, {"env": outcome.env})
-        self._tally.end(lease, outcome)
+    def end(self, lease: Lease, result: EpisodeResult) -> None:
+        """An attempt has its result."""
+        env = lease.attempt.task.env
+        self._ended[env, result.status] += 1
+        self._durations.observe(result.duration_s, {"env": env})
+        self._counts.end(lease, result)
 
-    def retry(self, lease: Lease, outcome: Outcome) -> None:
+    def retry(self, lease: Lease, result: EpisodeResult) -> None:
         """A lease failed."""
         self._pending["retries"] += 1
-        self._tally.retry(lease, outcome)
+        self._counts.retry(lease, result)
 
-    def lost(self, worker: int, leases: Sequence[Lease], why: str) -> None:
+    def worker_died(self, worker: int, leases: Sequence[Lease], why: str) -> None:
         """A worker died."""
         self._pending["lost_workers"] += 1
-        self._tally.lost(worker, leases, why)
+        self._counts.worker_died(worker, leases, why)
 
-    def late(self, key: str, lease: int) -> None:
+    def late_result(self, key: str, lease: int) -> None:
         """A result came too late."""
         self._pending["late_results"] += 1
-        self._tally.late(key, lease)
+        self._counts.late_result(key, lease)
 
     def endpoints(self, worker: int, stats: Sequence[EndpointStats]) -> None:
         """How a worker's endpoints are doing; called often."""
-        self._tally.endpoints(worker, stats)
+        self._counts.endpoints(worker, stats)
         if time.monotonic() - self._flushed_s >= _FLUSH_EVERY_S:
             for each in stats:
                 self._limits.set(each.limit, {"worker": str(worker), "endpoint": each.name})
@@ -94,4 +95,4 @@ class Metered:
             self._attempts.inc(count, {"env": env, "status": status})
         self._pending.clear()
         self._ended.clear()
-        self._running.set(len(self._tally.running()))
+        self._running.set(len(self._counts.running()))

@@ -8,8 +8,7 @@ from itertools import islice
 from agentray.config import RolloutConfig
 from agentray.env import Environment, build
 from agentray.errors import UsageError
-from agentray.rollout.orders import Attempt
-from agentray.types import EnvSpec, Task
+from agentray.types import Attempt, EnvSpec, Task
 
 _SAMPLE_STRIDE = 1_000_003
 """Seeds between two samples of a task."""
@@ -78,7 +77,7 @@ class Plan:
                 for sample in range(config.samples):
                     if (env, place, sample) not in self._finished:
                         seed = config.seed + config.first_task + place + _SAMPLE_STRIDE * sample
-                        yield Attempt(env, task, sample, seed, self._policy, self._temperature(sample))
+                        yield Attempt(task, sample, seed, self._policy, self._temperature(sample))
 
     def _missing_tasks(self, env: str, environment: Environment) -> Iterator[tuple[int, Task]]:
         """Place and content of the tasks of which a sample is missing."""

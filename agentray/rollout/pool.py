@@ -19,7 +19,7 @@ from agentray.env.registry import load_attribute
 from agentray.errors import AgentrayError, ResourceError, UnavailableError
 from agentray.policy.base import Policy
 from agentray.rollout.chaos import Chaos
-from agentray.rollout.orders import Batch, Limits, Order, WorkerInfo, WorkerLost
+from agentray.rollout.protocol import Assignment, Limits, Update, WorkerDied, WorkerInfo
 from agentray.rollout.worker import MOST_STUCK, RolloutWorker
 from agentray.types import EnvSpec, Message, PolicySpec, Reply, Sampling
 
@@ -37,7 +37,7 @@ _LOG_LINES = 5
 
 
 class ActorWorker:
-    """A rollout worker in an actor, and its successors; an `orders.Worker`.
+    """A rollout worker in an actor, and its successors; a `protocol.Worker`.
 
     Args:
         make: Starts the actor.
@@ -69,16 +69,16 @@ class ActorWorker:
             raise _unwrap(error) from error
         return self._info
 
-    async def exchange(self, orders: Sequence[Order], acknowledged: int) -> Batch:
-        """See `orders.Worker`."""
+    async def exchange(self, assignments: Sequence[Assignment], acknowledged: int) -> Update:
+        """See `protocol.Worker`."""
         assert self._actor is not None
         if self._stuck >= MOST_STUCK:
             raise self._lost(f"{self._stuck} environment calls hang in its threads")
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-                batch: Batch = await self._actor.exchange.remote(orders, acknowledged)
-            self._stuck = batch.stuck
-            return batch
+                update: Update = await self._actor.exchange.remote(assignments, acknowledged)
+            self._stuck = update.stuck
+            return update
         except TimeoutError as error:
             why = f"it said nothing for {_ANSWER_TIMEOUT_S:g} s: something blocks its event loop"
             raise self._lost(why) from error
@@ -92,14 +92,14 @@ class ActorWorker:
         if self._actor is not None:
             await _end([self._actor])
 
-    def _lost(self, why: str) -> WorkerLost:
+    def _lost(self, why: str) -> WorkerDied:
         """Give the actor up, and say what is known of its end."""
         actor, self._actor = self._actor, None
         if actor is not None:
             ray.kill(actor)  # whatever it still does must not count
         log = _last_lines(self._info.process) if self._info else []
         where = f" (process {self._info.process} on {self._info.node})" if self._info else ""
-        return WorkerLost(f"the rollout worker died{where}: {why}" + "".join(f" | {line}" for line in log))
+        return WorkerDied(f"the rollout worker died{where}: {why}" + "".join(f" | {line}" for line in log))
 
 
 class EngineEndpoint:

@@ -24,12 +24,12 @@ from agentray.env import build, resolve
 from agentray.env.registry import load_attribute
 from agentray.errors import UsageError
 from agentray.rollout.chaos import Chaos
-from agentray.rollout.dispatch import Dispatcher, Watcher
+from agentray.rollout.counts import RunCounts
+from agentray.rollout.dispatch import Dispatcher, Observer
 from agentray.rollout.leases import Rules
-from agentray.rollout.orders import Limits, Worker
 from agentray.rollout.plan import Plan
+from agentray.rollout.protocol import Limits, Worker
 from agentray.rollout.provenance import answers, before, check_plan, identity, policy_of
-from agentray.rollout.tally import Tally
 from agentray.rollout.worker import LocalWorker
 from agentray.types import EnvSpec, PolicySpec, Progress, Sampling, silent
 
@@ -59,7 +59,7 @@ class RolloutSummary:
     tail_s: float
     """Time from the last attempt's beginning to the end: what stragglers cost."""
     retries: int
-    """Times an attempt was made again because the machinery failed."""
+    """Times an attempt was made again because of an infrastructure failure."""
     lost_workers: int
     late_results: int
     """Results that came after the attempt had been given to another worker, and were dropped."""
@@ -103,8 +103,8 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
     what = identity(config, policy)
     check_plan(config.out, begun, what)
     with RunStore(config.out, retry_failed=config.retry_failed) as store:
-        tally = Tally(plan.size, plan.thresholds, progress, config.out / _LOG)
-        resumed = plan.skip(store.earlier, tally.count)
+        counts = RunCounts(plan.size, plan.thresholds, progress, config.out / _LOG)
+        resumed = plan.skip(store.earlier, counts.count)
         store.earlier.clear()
         if resumed < plan.size:  # what says that the run is complete is of a smaller plan
             (config.out / manifest.NAME).unlink(missing_ok=True)
@@ -114,44 +114,44 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
         try:
             if resumed < plan.size:
                 with nullcontext() if config.num_workers == 0 else connected():
-                    tail_s = asyncio.run(_drive(config, specs, policy, chaos, plan, store, tally))
+                    tail_s = asyncio.run(_drive(config, specs, policy, chaos, plan, store, counts))
         finally:
-            tally.close()
-            if tally.answered_by or tally.adapted:
-                known = answers(begun, tally.answered_by, tally.adapted)
+            counts.close()
+            if counts.answered_by or counts.adapted:
+                known = answers(begun, counts.answered_by, counts.adapted)
                 manifest.write_json(config.out / PLAN, {**what, "planned": plan.size, **known})
         set_aside = store.set_aside
     wall_s = time.monotonic() - started
     measured = {"resumed": resumed, "tail_s": tail_s, "wall_s": wall_s, **known}
-    summary = _summary(config, plan, tally, measured, set_aside)
-    counts = {key: value for key, value in asdict(summary).items() if key != "out"}
-    document = manifest.Manifest("rollout", config.model_dump(mode="json"), counts, {}, summary.wall_s)
+    summary = _summary(config, plan, counts, measured, set_aside)
+    values = {key: value for key, value in asdict(summary).items() if key != "out"}
+    document = manifest.Manifest("rollout", config.model_dump(mode="json"), values, {}, summary.wall_s)
     manifest.write(config.out, document)
     return summary
 
 
 def _summary(
-    config: RolloutConfig, plan: Plan, tally: Tally, measured: Mapping[str, Any], set_aside: list[str]
+    config: RolloutConfig, plan: Plan, counts: RunCounts, measured: Mapping[str, Any], set_aside: list[str]
 ) -> RolloutSummary:
     return RolloutSummary(
         out=str(config.out),
         planned=plan.size,
-        completed=tally.statuses["completed"],
-        truncated=tally.statuses["truncated"],
-        failed=tally.statuses["failed"],
-        kept=tally.kept,
-        mean_reward={name: tally.mean_reward(name) for name in config.envs},
-        num_turns=tally.num_turns,
-        completion_tokens=tally.completion_tokens,
-        retries=tally.retries,
-        lost_workers=tally.lost_workers,
-        late_results=tally.late_results,
-        replayed_turns=tally.replayed_turns,
-        replay_mismatches=tally.mismatches,
-        broken_prefixes=tally.broken_prefixes,
-        endpoints=tally.endpoint_totals(),
-        failed_by_reason=tally.failed_by_reason(),
-        next_step=_next_step(tally.statuses["failed"]),
+        completed=counts.statuses["completed"],
+        truncated=counts.statuses["truncated"],
+        failed=counts.statuses["failed"],
+        kept=counts.kept,
+        mean_reward={name: counts.mean_reward(name) for name in config.envs},
+        num_turns=counts.num_turns,
+        completion_tokens=counts.completion_tokens,
+        retries=counts.retries,
+        lost_workers=counts.lost_workers,
+        late_results=counts.late_results,
+        replayed_turns=counts.replayed_turns,
+        replay_mismatches=counts.mismatches,
+        broken_prefixes=counts.broken_prefixes,
+        endpoints=counts.endpoint_totals(),
+        failed_by_reason=counts.failed_by_reason(),
+        next_step=_next_step(counts.statuses["failed"]),
         set_aside=set_aside,
         **measured,
     )
@@ -170,26 +170,26 @@ async def _drive(
     chaos: Chaos,
     plan: Plan,
     store: RunStore,
-    tally: Tally,
+    counts: RunCounts,
 ) -> float:
     """Make what is missing; how long the last attempts took, in seconds."""
     resumable = frozenset(spec.id for spec in specs if policy.paid and build(spec).hosting.replayable)
     rules = Rules(config.in_flight, config.max_retries, resumable)
-    dispatcher = Dispatcher(plan.missing(), store, rules, _metered(tally, config))
-    tally.running = dispatcher.running
+    dispatcher = Dispatcher(plan.missing(), store, rules, _metered(counts, config))
+    counts.running = dispatcher.running
     async with _workers(config, specs, policy, chaos) as workers:
         await dispatcher.run(workers)
     tail_started_s = dispatcher.tail_started_s
     return time.monotonic() - tail_started_s if tail_started_s is not None else 0.0
 
 
-def _metered(tally: Tally, config: RolloutConfig) -> Watcher:
-    """The tally, and Ray's metrics where there is a Ray."""
+def _metered(counts: RunCounts, config: RolloutConfig) -> Observer:
+    """The counts, and Ray's metrics where there is a Ray."""
     if config.num_workers == 0:
-        return tally
-    from agentray.rollout.metrics import Metered
+        return counts
+    from agentray.rollout.metrics import RayMetrics
 
-    return Metered(tally)
+    return RayMetrics(counts)
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """A rollout worker: hosts environments and a policy, and plays many episodes at once. Run as a Ray actor.
 
-It talks to the driver in exchanges: each brings new orders and returns what happened meanwhile, so that one
+It talks to the driver in exchanges: each brings new attempts and returns what happened meanwhile, so that one
 call carries as much as there is. An episode goes on only when its last turn is acknowledged: a driver that
 cannot write makes its workers wait.
 """
@@ -17,15 +17,15 @@ from contextlib import asynccontextmanager, suppress
 from agentray.data.journal import Entry
 from agentray.env import Environment
 from agentray.env.registry import load_attribute
-from agentray.errors import ResourceError
+from agentray.errors import ResourceError, UnavailableError
 from agentray.policy.address import shown_address
 from agentray.policy.base import Policy
 from agentray.policy.router import Router
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.episode import Episode, failed
 from agentray.rollout.hosting import Host
-from agentray.rollout.orders import Attempt, Batch, Limits, Order, Outcome, WorkerInfo
-from agentray.types import EnvSpec, PolicySpec, Sampling
+from agentray.rollout.protocol import Assignment, EpisodeResult, Limits, Update, WorkerInfo
+from agentray.types import Attempt, EnvSpec, PolicySpec, Sampling
 
 _log = logging.getLogger(__name__)
 HEARTBEAT_S = 1.0
@@ -93,18 +93,18 @@ class RolloutWorker:
         capacity = {name: host.environment.hosting.max_episodes for name, host in self._hosts.items()}
         return WorkerInfo(os.getpid(), os.uname().nodename, capacity)
 
-    async def exchange(self, orders: Sequence[Order], acknowledged: int) -> Batch:
-        """Begin orders, and return what happened; see `orders.Worker`."""
+    async def exchange(self, assignments: Sequence[Assignment], acknowledged: int) -> Update:
+        """Begin assignments, and return what happened; see `protocol.Worker`."""
         self._outbox.acknowledge(acknowledged)
-        for order in orders:
-            task = asyncio.create_task(self._play(order))
+        for assignment in assignments:
+            task = asyncio.create_task(self._play(assignment))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        number, entries, outcomes = await self._outbox.collect()
-        return Batch(
+        number, entries, results = await self._outbox.collect()
+        return Update(
             number,
             entries,
-            outcomes,
+            results,
             stuck=self.stuck,
             endpoints=() if self._router is None else self._router.stats(),
         )
@@ -114,24 +114,25 @@ class RolloutWorker:
         """Environment calls that outlived their episode and still run."""
         return sum(host.stuck for host in self._hosts.values())
 
-    async def _play(self, order: Order) -> None:
-        """Bring an order to an outcome, whatever happens: the driver waits for it."""
+    async def _play(self, assignment: Assignment) -> None:
+        """Bring an order to a result, whatever happens: the driver waits for it."""
         try:
-            outcome = await self._played(order)
+            result = await self._played(assignment)
         except KeyboardInterrupt:
             raise
         except BaseException as problem:  # a panic of native code is no Exception
             if self._closing:
                 raise
-            outcome = failed(order, problem)
-        self._outbox.finish(outcome)
+            unavailable = isinstance(problem, UnavailableError)  # the policy: the episode has not begun
+            result = failed(assignment, problem, "policy" if unavailable else "environment")
+        self._outbox.finish(result)
 
-    async def _played(self, order: Order) -> Outcome:
-        host = self._hosts[order.attempt.env]
+    async def _played(self, assignment: Assignment) -> EpisodeResult:
+        host = self._hosts[assignment.attempt.task.env]
         self._chaos.begin()
-        async with self._policy_of(host.environment, order.attempt) as policy:
+        async with self._policy_of(host.environment, assignment.attempt) as policy:
             timeout_s = self._limits.episode_timeout_s
-            return await Episode(order, host, policy, self._sampling, timeout_s, self._outbox).run()
+            return await Episode(assignment, host, policy, self._sampling, timeout_s, self._outbox).run()
 
     @asynccontextmanager
     async def _policy_of(self, environment: Environment, attempt: Attempt) -> AsyncIterator[Policy]:
@@ -156,7 +157,7 @@ class RolloutWorker:
         finally:
             try:
                 await policy.close()
-            except Exception as problem:  # the attempt has its outcome
+            except Exception as problem:  # the attempt has its result
                 _log.warning("the policy %s did not close: %r", spec.id, problem)
 
     async def close(self) -> None:
@@ -174,8 +175,8 @@ class RolloutWorker:
 class LocalWorker(RolloutWorker):
     """A worker in the driver's own process, which cannot be replaced when its threads hang."""
 
-    async def exchange(self, orders: Sequence[Order], acknowledged: int) -> Batch:
-        """See `orders.Worker`.
+    async def exchange(self, assignments: Sequence[Assignment], acknowledged: int) -> Update:
+        """See `protocol.Worker`.
 
         Raises:
             ResourceError: Too many environment calls hang for good.
@@ -186,7 +187,7 @@ class LocalWorker(RolloutWorker):
                 "a thread cannot be killed, and this process has no worker that can be replaced",
                 "give --set rollout.num_workers=1, or mend the environment; the same command then resumes",
             )
-        return await super().exchange(orders, acknowledged)
+        return await super().exchange(assignments, acknowledged)
 
 
 class Outbox:
@@ -194,17 +195,17 @@ class Outbox:
 
     Args:
         paid: Whether an episode must wait until its turns are acknowledged.
-        gather_s: What happens within this time travels in one batch.
+        gather_s: What happens within this time travels in one update.
     """
 
     def __init__(self, paid: bool, gather_s: float) -> None:
         self._paid, self._gather_s = paid, gather_s
         self._entries: list[Entry] = []
-        self._outcomes: list[Outcome] = []
+        self._results: list[EpisodeResult] = []
         self._number, self._acknowledged = 1, 0
         self._some = asyncio.Event()
         self._safe: dict[int, list[asyncio.Future[None]]] = {}
-        """Who waits for a batch, by its number."""
+        """Who waits for an update, by its number."""
         self._awake: deque[asyncio.Future[None]] = deque()
         """Who need not wait any more, and does not know yet."""
 
@@ -224,9 +225,9 @@ class Outbox:
         self._safe.setdefault(self._number, []).append(safe)
         await safe
 
-    def finish(self, outcome: Outcome) -> None:
-        """Take an outcome."""
-        self._outcomes.append(outcome)
+    def finish(self, result: EpisodeResult) -> None:
+        """Take a result."""
+        self._results.append(result)
         self._some.set()
 
     def acknowledge(self, number: int) -> None:
@@ -247,8 +248,8 @@ class Outbox:
         if self._awake:
             asyncio.get_running_loop().call_soon(self._wake)
 
-    async def collect(self) -> tuple[int, list[Entry], list[Outcome]]:
-        """Everything so far, as the next batch; waits for something, but not longer than a heartbeat."""
+    async def collect(self) -> tuple[int, list[Entry], list[EpisodeResult]]:
+        """Everything so far, as the next update; waits for something, but not longer than a heartbeat."""
         if not self._some.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_S):
@@ -256,7 +257,7 @@ class Outbox:
         if len(self._entries) < _MANY:
             await asyncio.sleep(self._gather_s)
         self._some.clear()
-        entries, outcomes = self._entries, self._outcomes
-        self._entries, self._outcomes = [], []
+        entries, results = self._entries, self._results
+        self._entries, self._results = [], []
         number, self._number = self._number, self._number + 1
-        return number, entries, outcomes
+        return number, entries, results

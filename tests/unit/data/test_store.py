@@ -113,7 +113,7 @@ def test_attempts_that_still_run_are_carried_over_and_resumed(tmp_path):
 def test_an_attempt_that_begins_anew_keeps_only_its_last_turns(tmp_path):
     made, key = trajectory(0), trajectory(0).key
     with RunStore(tmp_path) as store:
-        store.commit([begun(made, 1), turned(key, 1, 0, made.turns[1])])
+        store.commit([begun(made, 1, made.prompt), turned(key, 1, 0, made.turns[1])])
         store.forget(key)
         store.commit(entries(made, lease=2))
     assert read_run(tmp_path).trajectories == [made]
@@ -147,7 +147,7 @@ def test_a_line_cut_short_is_not_an_attempt(tmp_path):
     with RunStore(tmp_path) as again:
         assert list(again.finished) == [trajectory(0).key]
         assert list(again.open) == [trajectory(1).key]
-        again.commit([ended(trajectory(1), 2)])
+        again.commit([ended(trajectory(1).key, 2, trajectory(1), 2)])
     assert len(keys(tmp_path)) == 2
 
 

@@ -16,11 +16,11 @@ from agentray.errors import ContextLimitError, PolicyError, ResourceError, Unava
 from agentray.policy import router
 from agentray.rollout import dispatch
 from agentray.rollout.chaos import Chaos
+from agentray.rollout.counts import RunCounts
 from agentray.rollout.dispatch import Dispatcher, Rules
-from agentray.rollout.orders import Attempt, Limits, WorkerLost
-from agentray.rollout.tally import Tally
+from agentray.rollout.protocol import Limits, WorkerDied
 from agentray.rollout.worker import RolloutWorker
-from agentray.types import EnvSpec, PolicySpec, Reply, Sampling, Usage, silent
+from agentray.types import Attempt, EnvSpec, PolicySpec, Reply, Sampling, Usage, silent
 
 LENGTH = 4
 SPEC = EnvSpec("count", "agentray.env.count:Count", {"length": LENGTH})
@@ -62,35 +62,35 @@ class Mortal:
         self._inner = RolloutWorker([self._spec], ENDPOINT, policies, Sampling(), limits, Chaos({}))
         return await self._inner.ready()
 
-    async def exchange(self, orders, acknowledged):
+    async def exchange(self, assignments, acknowledged):
         if self._death():
             await self._die()
-        batch = await self._inner.exchange(orders, acknowledged)
+        update = await self._inner.exchange(assignments, acknowledged)
         if self._death():
             await self._die()
-        return batch
+        return update
 
     async def _die(self):
         await self._inner.close()
-        raise WorkerLost("killed by SIGKILL")
+        raise WorkerDied("killed by SIGKILL")
 
 
 def attempts(number, spec=SPEC):
     tasks = itertools.islice(Count(**spec.kwargs).tasks("train"), number)
-    return (Attempt("count", task, 0, seed, "counting") for seed, task in enumerate(tasks))
+    return (Attempt(task, 0, seed, "counting") for seed, task in enumerate(tasks))
 
 
 def drive(tmp_path, workers, *, number=40, retries=2, resumable=("count",), in_flight=16):
     with RunStore(tmp_path, segment_rows=16) as store:
         missing = (each for each in attempts(number) if each.key not in store.finished)
-        tally = Tally(number, {"count": 1.0}, silent, tmp_path / "log.jsonl")
+        counts = RunCounts(number, {"count": 1.0}, silent, tmp_path / "log.jsonl")
         rules = Rules(in_flight, retries, frozenset(resumable))
-        dispatcher = Dispatcher(missing, store, rules, tally)
+        dispatcher = Dispatcher(missing, store, rules, counts)
         try:
             asyncio.run(dispatcher.run(workers))
         finally:
-            tally.close()
-    return tally
+            counts.close()
+    return counts
 
 
 def assert_all_won(tmp_path, number=40):
@@ -110,20 +110,20 @@ def quick(monkeypatch):
 
 def test_every_attempt_ends_once_over_several_workers(tmp_path):
     policy = Counting()
-    tally = drive(tmp_path, [Mortal(policy) for _ in range(3)])
+    counts = drive(tmp_path, [Mortal(policy) for _ in range(3)])
     assert_all_won(tmp_path)
     assert set(policy.asked.values()) == {1}
-    assert (tally.statuses["completed"], tally.kept, tally.num_turns) == (40, 40, 40 * LENGTH)
-    assert tally.completion_tokens == 3 * 40 * LENGTH
+    assert (counts.statuses["completed"], counts.kept, counts.num_turns) == (40, 40, 40 * LENGTH)
+    assert counts.completion_tokens == 3 * 40 * LENGTH
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_dead_worker_costs_at_most_one_turn_per_episode_it_played(tmp_path, monkeypatch, seed):
-    monkeypatch.setattr(dispatch, "CONVICT_AFTER", 50)  # these deaths are no attempt's fault
+    monkeypatch.setattr(dispatch, "BLAME_AFTER", 50)  # these deaths are no attempt's fault
     rng, policy = random.Random(seed), Counting()
-    tally = drive(tmp_path, [Mortal(policy, death=lambda: rng.random() < 0.15) for _ in range(2)])
+    counts = drive(tmp_path, [Mortal(policy, death=lambda: rng.random() < 0.15) for _ in range(2)])
     assert_all_won(tmp_path)
-    assert tally.lost_workers > 1 and tally.mismatches == 0
+    assert counts.lost_workers > 1 and counts.mismatches == 0
     assert sum(policy.asked.values()) - 40 * LENGTH <= killed_episodes(tmp_path)
 
 
@@ -133,19 +133,19 @@ def killed_episodes(tmp_path):
 
 
 def test_what_a_worker_did_not_deliver_is_all_that_is_paid_again(tmp_path):
-    policy, calls = Counting(), itertools.cycle([False] * 5 + [True])  # every third batch is lost
-    tally = drive(tmp_path, [Mortal(policy, death=lambda: next(calls))])
+    policy, calls = Counting(), itertools.cycle([False] * 5 + [True])  # every third update is lost
+    counts = drive(tmp_path, [Mortal(policy, death=lambda: next(calls))])
     assert_all_won(tmp_path)
-    assert tally.replayed_turns > 0
+    assert counts.replayed_turns > 0
     assert 0 < sum(policy.asked.values()) - 40 * LENGTH <= killed_episodes(tmp_path)
 
 
 def test_without_replay_a_dead_worker_costs_whole_episodes_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(dispatch, "CONVICT_AFTER", 50)  # these deaths are no attempt's fault
+    monkeypatch.setattr(dispatch, "BLAME_AFTER", 50)  # these deaths are no attempt's fault
     rng, policy = random.Random(1), Counting()
-    tally = drive(tmp_path, [Mortal(policy, death=lambda: rng.random() < 0.1)], resumable=())
+    counts = drive(tmp_path, [Mortal(policy, death=lambda: rng.random() < 0.1)], resumable=())
     assert_all_won(tmp_path)
-    assert tally.replayed_turns == 0
+    assert counts.replayed_turns == 0
 
 
 class Down(Mortal):
@@ -183,11 +183,11 @@ class DriverDies(Exception):
 class Last(Mortal):
     """The worker of a driver that dies at its tenth exchange."""
 
-    async def exchange(self, orders, acknowledged):
+    async def exchange(self, assignments, acknowledged):
         if acknowledged == 9:
             await self._inner.close()
             raise DriverDies
-        return await super().exchange(orders, acknowledged)
+        return await super().exchange(assignments, acknowledged)
 
 
 def test_a_run_whose_driver_died_pays_for_the_lost_turns_alone(tmp_path):
@@ -196,9 +196,9 @@ def test_a_run_whose_driver_died_pays_for_the_lost_turns_alone(tmp_path):
         drive(tmp_path, [Last(policy)], in_flight=8)
     with RunStore(tmp_path) as store:
         assert store.finished and len(store.open) == 8
-    tally = drive(tmp_path, [Mortal(policy)])
+    counts = drive(tmp_path, [Mortal(policy)])
     assert_all_won(tmp_path)
-    assert tally.replayed_turns > 0
+    assert counts.replayed_turns > 0
     assert sum(policy.asked.values()) - 40 * LENGTH <= 8
 
 
@@ -232,12 +232,12 @@ class Unrepeatable(Count):
 
 
 def test_a_rebuilt_episode_that_differs_is_made_from_the_start_and_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(dispatch, "CONVICT_AFTER", 50)  # these deaths are no attempt's fault
+    monkeypatch.setattr(dispatch, "BLAME_AFTER", 50)  # these deaths are no attempt's fault
     spec = EnvSpec("count", f"{__name__}:Unrepeatable", {"length": LENGTH})
     rng, policy = random.Random(3), Counting()
-    tally = drive(tmp_path, [Mortal(policy, spec, death=lambda: rng.random() < 0.1)])
+    counts = drive(tmp_path, [Mortal(policy, spec, death=lambda: rng.random() < 0.1)])
     assert_all_won(tmp_path)
-    assert tally.mismatches > 0 and tally.replayed_turns == 0
+    assert counts.mismatches > 0 and counts.replayed_turns == 0
     assert "replay_mismatch" in (tmp_path / "log.jsonl").read_text()
 
 
@@ -251,10 +251,10 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
     wall, jumps = time.time, itertools.cycle([0, 86_400, -86_400, 4e9, -1.7e9])
     monkeypatch.setattr(time, "time", lambda: wall() + next(jumps))
     policy, calls = Counting(), itertools.cycle([False] * 5 + [True])
-    tally = drive(tmp_path, [Mortal(policy, death=lambda: next(calls)) for _ in range(2)])
+    counts = drive(tmp_path, [Mortal(policy, death=lambda: next(calls)) for _ in range(2)])
     monkeypatch.undo()
     assert_all_won(tmp_path)
-    assert tally.mismatches == 0 and tally.late_results == 0
+    assert counts.mismatches == 0 and counts.late_results == 0
     assert all(0 <= each.duration_s < 60 for each in read_run(tmp_path).trajectories)
 
 
@@ -284,9 +284,9 @@ def test_an_endpoint_that_fails_now_and_then_fails_no_attempt(tmp_path):
             raise UnavailableError("status 500", "it stumbled", "ask again")
 
     policy = Counting(stumble)
-    tally = drive(tmp_path, [Mortal(policy)])
+    counts = drive(tmp_path, [Mortal(policy)])
     assert_all_won(tmp_path)
-    assert tally.endpoint_totals()["one"]["retries"] > 0
+    assert counts.endpoint_totals()["one"]["retries"] > 0
 
 
 def test_a_full_disk_makes_the_run_wait_and_then_go_on(tmp_path, monkeypatch):
@@ -323,14 +323,14 @@ def test_a_disk_that_stays_full_ends_the_run_and_loses_nothing(tmp_path, monkeyp
 class Stale(Mortal):
     """Hands everything out once more, under the lease before."""
 
-    async def exchange(self, orders, acknowledged):
-        batch = await super().exchange(orders, acknowledged)
-        late = [outcome._replace(lease=outcome.lease - 1, reward=0.0) for outcome in batch.outcomes]
-        old = [entry._replace(lease=entry.lease - 1) for entry in batch.entries]
-        return batch._replace(entries=[*old, *batch.entries], outcomes=[*late, *batch.outcomes])
+    async def exchange(self, assignments, acknowledged):
+        update = await super().exchange(assignments, acknowledged)
+        late = [result._replace(lease=result.lease - 1, reward=0.0) for result in update.results]
+        old = [entry._replace(lease=entry.lease - 1) for entry in update.entries]
+        return update._replace(entries=[*old, *update.entries], results=[*late, *update.results])
 
 
 def test_results_of_an_older_lease_are_dropped_and_counted(tmp_path):
-    tally = drive(tmp_path, [Stale(Counting())])
+    counts = drive(tmp_path, [Stale(Counting())])
     assert_all_won(tmp_path)
-    assert tally.late_results == 40 * (LENGTH + 2)
+    assert counts.late_results == 40 * (LENGTH + 2)

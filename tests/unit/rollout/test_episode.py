@@ -5,17 +5,17 @@ import numpy
 import pytest
 from fakes import ScriptedPolicy
 
-from agentray.data.journal import Assembler
+from agentray.data.journal import Assembler, ended
 from agentray.data.records import from_row
 from agentray.env.count import Count, CountGame
 from agentray.errors import ContextLimitError
 from agentray.rollout.episode import Episode
 from agentray.rollout.hosting import Host
-from agentray.rollout.orders import Attempt, Order
-from agentray.types import EnvSpec, Reply, Sampling
+from agentray.rollout.protocol import Assignment
+from agentray.types import Attempt, EnvSpec, Reply, Sampling
 
 FIRST = next(t for t in Count().tasks("train") if t.data["goal"] - t.data["start"] == 2)
-ATTEMPT = Attempt("count", FIRST, 0, 5, "scripted", 0.5)
+ATTEMPT = Attempt(FIRST, 0, 5, "scripted", 0.5)
 
 
 class Journal:
@@ -32,22 +32,23 @@ class Journal:
 
 
 def play(policy, environment=None, *, timeout_s=5.0, recorded=()):
-    """The outcome, the trajectory that its journal lines make, and the journal."""
+    """The result, the trajectory that its journal lines make, and the journal."""
 
     async def run():
         host = Host(EnvSpec("count", "agentray.env.count:Count"), environment or Count())
         journal = Journal()
-        order = Order(ATTEMPT, 1, tuple(recorded))
-        outcome = await Episode(order, host, policy, Sampling(max_tokens=7), timeout_s, journal).run()
+        assignment = Assignment(ATTEMPT, 1, tuple(recorded))
+        result = await Episode(assignment, host, policy, Sampling(max_tokens=7), timeout_s, journal).run()
         await host.close()
-        return outcome, journal.entries
+        return result, journal.entries
 
-    outcome, entries = asyncio.run(run())
+    result, entries = asyncio.run(run())
     assembler, rows = Assembler(), []
-    for line in [*recorded, *(entry.line for entry in entries), outcome.end.line]:
+    end = ended(result.key, result.lease, result, result.num_turns)
+    for line in [*recorded, *(entry.line for entry in entries), end.line]:
         rows.append(assembler.add(line))
     made = from_row(rows[-1]) if rows[-1] else None
-    return outcome, made, entries
+    return result, made, entries
 
 
 def numbers(*offsets):
@@ -56,14 +57,14 @@ def numbers(*offsets):
 
 def test_a_won_game_is_completed_with_its_reward_and_turns():
     policy = ScriptedPolicy(*numbers(1, 2))
-    outcome, made, entries = play(policy)
+    result, made, entries = play(policy)
     assert (made.status, made.reward, len(made.turns)) == ("completed", 1.0, 2)
     assert made.turns[-1].observation == ""
     assert [each.role for each in policy.seen[1]] == ["user", "assistant", "user", "assistant", "user"]
     assert made.task == FIRST and made.seed == 5 and made.key == f"count:{FIRST.id}#0@scripted"
     assert made.temperature == 0.5
     assert [entry.kind for entry in entries] == ["begin", "turn", "turn"]
-    assert (outcome.reward, outcome.num_turns, outcome.fault) == (1.0, 2, None)
+    assert (result.reward, result.num_turns, result.fault) == (1.0, 2, None)
 
 
 def test_a_lost_game_is_completed_with_reward_0():
@@ -80,8 +81,8 @@ def test_a_reward_that_is_no_number_fails_the_environment_and_is_never_averaged(
 
     environment = Count()
     environment.make = Odd
-    outcome, made, _ = play(ScriptedPolicy(*numbers(1, 2)), environment)
-    assert (outcome.status, outcome.reward, outcome.fault) == ("failed", None, "environment")
+    result, made, _ = play(ScriptedPolicy(*numbers(1, 2)), environment)
+    assert (result.status, result.reward, result.fault) == ("failed", None, "environment")
     assert f"reward {reward}" in made.error
 
 
@@ -93,9 +94,9 @@ def test_max_turns_truncates_but_keeps_the_turns():
 
 
 def test_a_policy_that_cannot_answer_is_a_failure_not_a_zero():
-    outcome, made, _ = play(ScriptedPolicy(*numbers(1)))
+    result, made, _ = play(ScriptedPolicy(*numbers(1)))
     assert (made.status, made.reward, len(made.turns)) == ("failed", None, 1)
-    assert "no reply is left" in made.error and outcome.fault == "refused"
+    assert "no reply is left" in made.error and result.fault == "refused"
 
 
 def test_a_full_context_truncates():
@@ -112,9 +113,9 @@ class Slow(ScriptedPolicy):
 
 
 def test_no_wait_is_longer_than_the_episodes_deadline():
-    outcome, made, _ = play(Slow(), timeout_s=0.05)
+    result, made, _ = play(Slow(), timeout_s=0.05)
     assert made.status == "failed" and made.reward is None
-    assert "longer than 0.05 s" in made.error and outcome.fault == "policy"
+    assert "longer than 0.05 s" in made.error and result.fault == "policy"
 
 
 class BrokenGame(CountGame):
@@ -137,9 +138,9 @@ class BrokenGame(CountGame):
 def test_a_broken_environment_is_a_failure_with_its_cause(where):
     environment = Count()
     environment.make = lambda: BrokenGame(where)
-    outcome, _, _ = play(ScriptedPolicy(*numbers(1, 2)), environment)
-    assert (outcome.status, outcome.reward, outcome.fault) == ("failed", None, "environment")
-    assert outcome.error.startswith("OSError")
+    result, _, _ = play(ScriptedPolicy(*numbers(1, 2)), environment)
+    assert (result.status, result.reward, result.fault) == ("failed", None, "environment")
+    assert result.error.startswith("OSError")
 
 
 class OddGame(CountGame):
@@ -173,14 +174,14 @@ def test_half_a_surrogate_pair_enters_no_record():
     first = made.turns[0]
     assert (first.reply.text[:4], first.observation, first.action) == ("caf?", "caf?", "caf?")
     broken = ScriptedPolicy(OSError(f"no such file: {half}"))
-    outcome, made, _ = play(broken)
-    assert outcome.error == made.error == "OSError: no such file: caf?"
+    result, made, _ = play(broken)
+    assert result.error == made.error == "OSError: no such file: caf?"
 
 
 @pytest.mark.parametrize("odd", [{"action": ("north", 2)}, {"observation": 7}])
 def test_what_is_no_text_where_text_belongs_is_a_failure_of_the_environment(odd):
-    outcome, made, _ = play(ScriptedPolicy(*numbers(1, 2)), odd_environment(**odd))
-    assert (made.status, made.turns, outcome.fault) == ("failed", (), "environment")
+    result, made, _ = play(ScriptedPolicy(*numbers(1, 2)), odd_environment(**odd))
+    assert (made.status, made.turns, result.fault) == ("failed", (), "environment")
     assert "where text belongs" in made.error
 
 
@@ -191,8 +192,8 @@ def test_an_environments_own_time_out_is_not_the_episodes_deadline():
 
     environment = Count()
     environment.make = TimedOut
-    outcome, _, _ = play(ScriptedPolicy(*numbers(1, 2)), environment)
-    assert outcome.error == "TimeoutError: the database did not answer within 5 s"
+    result, _, _ = play(ScriptedPolicy(*numbers(1, 2)), environment)
+    assert result.error == "TimeoutError: the database did not answer within 5 s"
 
 
 def test_an_error_that_cannot_say_what_it_is_is_a_failure_all_the_same():
@@ -200,17 +201,17 @@ def test_an_error_that_cannot_say_what_it_is_is_a_failure_all_the_same():
         def __str__(self):
             raise AttributeError("no message")
 
-    outcome, _, _ = play(ScriptedPolicy(Mute()))
-    assert outcome.status == "failed" and outcome.error.startswith("Mute")
+    result, _, _ = play(ScriptedPolicy(Mute()))
+    assert result.status == "failed" and result.error.startswith("Mute")
 
 
 def test_an_interrupted_game_goes_on_after_its_recorded_turns():
     _, whole, entries = play(ScriptedPolicy(*numbers(1, 2)))
     policy = ScriptedPolicy(*numbers(2))
-    outcome, made, _ = play(policy, recorded=[entry.line for entry in entries[:2]])
+    result, made, _ = play(policy, recorded=[entry.line for entry in entries[:2]])
     assert replace(made, duration_s=0.0, turns=()) == replace(whole, duration_s=0.0, turns=())
     assert [turn.state for turn in made.turns] == [turn.state for turn in whole.turns]
-    assert (outcome.replayed, outcome.mismatch, len(policy.seen)) == (1, None, 1)
+    assert (result.replayed, result.mismatch, len(policy.seen)) == (1, None, 1)
     assert [message.content for message in policy.seen[0]][-2:] == [
         whole.turns[0].reply.text,
         whole.turns[0].observation,
@@ -220,18 +221,18 @@ def test_an_interrupted_game_goes_on_after_its_recorded_turns():
 def test_a_game_that_ended_before_it_was_reported_asks_nothing():
     _, whole, entries = play(ScriptedPolicy(*numbers(1, 2)))
     policy = ScriptedPolicy()
-    outcome, made, written = play(policy, recorded=[entry.line for entry in entries])
+    result, made, written = play(policy, recorded=[entry.line for entry in entries])
     assert (made.status, made.reward, made.turns) == ("completed", 1.0, whole.turns)
-    assert policy.seen == [] and written == [] and outcome.replayed == 2
+    assert policy.seen == [] and written == [] and result.replayed == 2
 
 
 def test_a_recorded_state_that_does_not_come_again_starts_the_game_anew():
     _, _, entries = play(ScriptedPolicy(*numbers(1, 2)))
     lines = [entry.line for entry in entries[:2]]
     lines[1] = lines[1].replace(b'"state":"', b'"state":"0')
-    outcome, made, written = play(ScriptedPolicy(*numbers(1, 2)), recorded=lines)
-    assert (made.status, len(made.turns), outcome.replayed) == ("completed", 2, 0)
-    assert outcome.mismatch == "the state after turn 1 differs"
+    result, made, written = play(ScriptedPolicy(*numbers(1, 2)), recorded=lines)
+    assert (made.status, len(made.turns), result.replayed) == ("completed", 2, 0)
+    assert result.mismatch == "the state after turn 1 differs"
     assert [entry.kind for entry in written] == ["begin", "turn", "turn"]
 
 

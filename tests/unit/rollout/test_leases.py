@@ -8,15 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from agentray.data.journal import ended
 from agentray.data.store import RunStore, read_run
 from agentray.env.count import Count
 from agentray.errors import DataError
 from agentray.rollout import dispatch
+from agentray.rollout.counts import RunCounts
 from agentray.rollout.dispatch import Dispatcher, Rules
-from agentray.rollout.orders import Attempt, Batch, Outcome, WorkerInfo, WorkerLost
-from agentray.rollout.tally import Tally
-from agentray.types import silent
+from agentray.rollout.protocol import EpisodeResult, Update, WorkerDied, WorkerInfo
+from agentray.types import Attempt, silent
 
 
 class Quick:
@@ -29,48 +28,46 @@ class Quick:
     async def ready(self):
         return WorkerInfo(1, "here", {"count": self._capacity})
 
-    async def exchange(self, orders, acknowledged):
+    async def exchange(self, assignments, acknowledged):
         await asyncio.sleep(0)
         self.times.append(time.monotonic())
-        self.held += orders
+        self.held += assignments
         self.most = max(self.most, len(self.held))
         over, self.held = self.held[: self._ends], self.held[self._ends :]
         self.beats += 1
-        return Batch(self.beats, [], [won(order) for order in over], 0, ())
+        return Update(self.beats, [], [won(assignment) for assignment in over], 0, ())
 
 
-def won(order):
-    attempt = order.attempt
-    end = ended(replace(attempt.trajectory("completed"), reward=1.0), order.lease)
-    return Outcome(attempt.key, order.lease, "count", "completed", 1.0, None, 0.0, 0, end)
+def won(assignment):
+    return EpisodeResult(assignment.attempt.key, assignment.lease, "completed", reward=1.0)
 
 
 class Poisoned(Quick):
     """Dies of whatever it is given."""
 
-    async def exchange(self, orders, acknowledged):
-        raise WorkerLost("segmentation fault")
+    async def exchange(self, assignments, acknowledged):
+        raise WorkerDied("segmentation fault")
 
 
 def attempts(number):
     tasks = itertools.islice(Count().tasks("train"), number)
-    return [Attempt("count", task, 0, seed, "counting") for seed, task in enumerate(tasks)]
+    return [Attempt(task, 0, seed, "counting") for seed, task in enumerate(tasks)]
 
 
 def drive(tmp_path, workers, made, in_flight=8):
-    """The tally of a run, and its dispatcher."""
-    tally = Tally(len(made), {"count": 1.0}, silent, tmp_path / "log.jsonl")
-    with RunStore(tmp_path) as store, closing(tally):
-        dispatcher = Dispatcher(iter(made), store, Rules(in_flight, 2, frozenset()), tally)
+    """The counts of a run, and its dispatcher."""
+    counts = RunCounts(len(made), {"count": 1.0}, silent, tmp_path / "log.jsonl")
+    with RunStore(tmp_path) as store, closing(counts):
+        dispatcher = Dispatcher(iter(made), store, Rules(in_flight, 2, frozenset()), counts)
         asyncio.run(dispatcher.run(workers))
-    return tally, dispatcher
+    return counts, dispatcher
 
 
 @pytest.mark.parametrize("ends", [1, 2, 100])
 def test_a_worker_gets_as_many_episodes_as_it_has_places_for(tmp_path, ends):
     worker = Quick(capacity=2, ends=ends)
-    tally, _ = drive(tmp_path, [worker], attempts(9))
-    assert tally.statuses == {"completed": 9} and worker.most == 2
+    counts, _ = drive(tmp_path, [worker], attempts(9))
+    assert counts.statuses == {"completed": 9} and worker.most == 2
 
 
 @pytest.mark.parametrize("in_flight", [1, 2])
@@ -99,7 +96,7 @@ def test_an_attempt_that_is_given_up_counts_although_others_find_nothing_to_do_m
         commit(store, entries)
 
     monkeypatch.setattr(RunStore, "commit", slow)
-    monkeypatch.setattr(dispatch, "_MOST_LOSSES", 1)
-    tally, _ = drive(tmp_path, [Poisoned(), idle], attempts(1))
-    assert tally.statuses == {"failed": 1}
+    monkeypatch.setattr(dispatch, "_MOST_DEATHS", 1)
+    counts, _ = drive(tmp_path, [Poisoned(), idle], attempts(1))
+    assert counts.statuses == {"failed": 1}
     assert [each.status for each in read_run(tmp_path).trajectories] == ["failed"]

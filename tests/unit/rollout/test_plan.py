@@ -21,7 +21,7 @@ def make(tmp_path, spec=SPEC, **changes):
 
 
 def outcomes(attempts):
-    return {(each.env, each.sample, each.seed): ("completed", 1.0, None) for each in attempts}
+    return {(each.task.env, each.sample, each.seed): ("completed", 1.0, None) for each in attempts}
 
 
 def ignore(env, status, reward, error):
@@ -33,7 +33,7 @@ def test_a_larger_plan_makes_the_attempts_of_a_smaller_one_with_equal_seeds(tmp_
     large = {each.key: each for each in make(tmp_path, num_tasks=30, samples=5).missing()}
     assert len(small) == 20 and len(large) == 150
     assert all(large[key] == each for key, each in small.items())
-    assert len({(each.env, each.seed) for each in large.values()}) == 150
+    assert len({(each.task.env, each.seed) for each in large.values()}) == 150
 
 
 def test_the_order_is_the_stream_s_and_each_sample_has_its_temperature(tmp_path):

@@ -11,9 +11,9 @@ from agentray.env.count import Count, CountGame
 from agentray.errors import ResourceError
 from agentray.policy import resolve_policy
 from agentray.rollout.chaos import Chaos
-from agentray.rollout.orders import Attempt, Limits, Order
+from agentray.rollout.protocol import Assignment, Limits
 from agentray.rollout.worker import LocalWorker, RolloutWorker
-from agentray.types import EnvSpec, Sampling
+from agentray.types import Attempt, EnvSpec, Sampling
 
 TASK = next(Count().tasks("train"))
 EXPERT = resolve_policy("expert", engine=EngineConfig())
@@ -73,7 +73,7 @@ def worker_of(fault, kind=RolloutWorker, timeout_s=60.0):
     return kind([spec], EXPERT, {}, Sampling(), Limits(5.0, timeout_s, 4), Chaos({}))
 
 
-ORDER = Order(Attempt("count", TASK, 0, 5, "expert"), 3)
+ASSIGNMENT = Assignment(Attempt(TASK, 0, 5, "expert"), 3)
 
 
 @pytest.mark.parametrize(
@@ -89,17 +89,16 @@ def test_whatever_goes_wrong_is_an_outcome(fault, error):
     async def scenario():
         worker = worker_of(fault)
         await worker.ready()
-        orders, outcomes = [ORDER], []
+        assignments, results = [ASSIGNMENT], []
         async with asyncio.timeout(60):
-            while not outcomes:
-                outcomes, orders = (await worker.exchange(orders, 0)).outcomes, []
+            while not results:
+                results, assignments = (await worker.exchange(assignments, 0)).results, []
         await worker.close()
-        return outcomes
+        return results
 
-    [outcome] = asyncio.run(scenario())
-    assert (outcome.key, outcome.lease, outcome.status) == (ORDER.attempt.key, 3, "failed")
-    assert (outcome.error, outcome.reward, outcome.fault) == (error, None, "environment")
-    assert outcome.end.status == "failed"
+    [result] = asyncio.run(scenario())
+    assert (result.key, result.lease, result.status) == (ASSIGNMENT.attempt.key, 3, "failed")
+    assert (result.error, result.reward, result.fault) == (error, None, "environment")
 
 
 def test_a_worker_that_closes_ends_what_it_plays(monkeypatch):
@@ -110,9 +109,9 @@ def test_a_worker_that_closes_ends_what_it_plays(monkeypatch):
 
     async def scenario():
         worker = worker_of(None)
-        assert [each.kind for each in (await worker.exchange([ORDER], 0)).entries] == ["begin"]
+        assert [each.kind for each in (await worker.exchange([ASSIGNMENT], 0)).entries] == ["begin"]
         await worker.close()
-        return (await worker.exchange([], 1)).outcomes
+        return (await worker.exchange([], 1)).results
 
     assert asyncio.run(scenario()) == []
 
@@ -122,16 +121,16 @@ def test_a_worker_that_cannot_be_replaced_ends_the_run_when_too_many_calls_hang(
 
     async def scenario():
         worker = worker_of("hang", LocalWorker, timeout_s=0.01)
-        orders, outcomes = [ORDER], []
+        assignments, results = [ASSIGNMENT], []
         try:
             async with asyncio.timeout(60):
                 while True:
-                    outcomes, orders = [*outcomes, *(await worker.exchange(orders, 0)).outcomes], []
+                    results, assignments = [*results, *(await worker.exchange(assignments, 0)).results], []
         except ResourceError as error:
-            return outcomes, error
+            return results, error
         finally:
             await worker.close()
 
-    [outcome], error = asyncio.run(scenario())
-    assert "longer than 0.01 s" in outcome.error
+    [result], error = asyncio.run(scenario())
+    assert "longer than 0.01 s" in result.error
     assert "hang in their threads" in error.what and "num_workers=1" in error.fix

@@ -15,7 +15,7 @@ from typing import Any
 from agentray.data.journal import Entry
 from agentray.policy.router import EndpointStats
 from agentray.rollout.leases import Lease
-from agentray.rollout.orders import Outcome
+from agentray.rollout.protocol import EpisodeResult
 from agentray.types import Progress, Source
 
 _REPORT_EVERY_S = 0.25
@@ -35,8 +35,8 @@ def reason(error: str) -> str:
     return _VARYING.sub(lambda match: match[0] if "://" in match[0] else "#", told)[:200]
 
 
-class Tally:
-    """Counts what happens; a `dispatch.Watcher`.
+class RunCounts:
+    """Counts what happens; a `dispatch.Observer`.
 
     Args:
         planned: Attempts of the whole run.
@@ -69,7 +69,7 @@ class Tally:
         """The last that workers told who died."""
 
     def count(self, env: str, status: str, reward: float | None, error: str | None = None) -> None:
-        """Add an outcome, of this start or an earlier one."""
+        """Add a result, of this start or an earlier one."""
         self.statuses[status] += 1
         if status == "failed":
             self.reasons[reason(error or "unknown")] += 1
@@ -90,28 +90,28 @@ class Tally:
         self.broken_prefixes += not entry.prefix_kept
         self._report()
 
-    def end(self, lease: Lease, outcome: Outcome) -> None:
-        """An attempt has its outcome."""
-        self.count(outcome.env, outcome.status, outcome.reward, outcome.error)
-        self.durations.append(outcome.duration_s)
-        self._rebuilt(outcome)
-        if outcome.status == "failed":
-            self.event("attempt_failed", key=outcome.key, lease=outcome.lease, error=outcome.error)
+    def end(self, lease: Lease, result: EpisodeResult) -> None:
+        """An attempt has its result."""
+        self.count(lease.attempt.task.env, result.status, result.reward, result.error)
+        self.durations.append(result.duration_s)
+        self._rebuilt(result)
+        if result.status == "failed":
+            self.event("attempt_failed", key=result.key, lease=result.lease, error=result.error)
         self._report()
 
-    def retry(self, lease: Lease, outcome: Outcome) -> None:
+    def retry(self, lease: Lease, result: EpisodeResult) -> None:
         """A lease failed; the attempt will be handed out again."""
         self.retries += 1
-        self._rebuilt(outcome)
-        self.event("lease_failed", key=outcome.key, lease=outcome.lease, error=outcome.error)
+        self._rebuilt(result)
+        self.event("lease_failed", key=result.key, lease=result.lease, error=result.error)
 
-    def lost(self, worker: int, leases: Sequence[Lease], why: str) -> None:
+    def worker_died(self, worker: int, leases: Sequence[Lease], why: str) -> None:
         """The worker of these leases died; its successor counts from 0."""
         self._gone += self._endpoints.pop(worker, ())
         self.lost_workers += 1
         self.event("worker_lost", why=why, attempts=[lease.attempt.key for lease in leases])
 
-    def late(self, key: str, lease: int) -> None:
+    def late_result(self, key: str, lease: int) -> None:
         """Something of a lease that no longer counts arrived."""
         self.late_results += 1
         self.event("late_result", key=key, lease=lease)
@@ -156,11 +156,11 @@ class Tally:
         self._report(now=True)
         self._log.close()
 
-    def _rebuilt(self, outcome: Outcome) -> None:
-        self.replayed_turns += outcome.replayed
-        if outcome.mismatch:
+    def _rebuilt(self, result: EpisodeResult) -> None:
+        self.replayed_turns += result.replayed
+        if result.mismatch:
             self.mismatches += 1
-            self.event("replay_mismatch", key=outcome.key, lease=outcome.lease, why=outcome.mismatch)
+            self.event("replay_mismatch", key=result.key, lease=result.lease, why=result.mismatch)
 
     def _report(self, now: bool = False) -> None:
         at = time.monotonic()

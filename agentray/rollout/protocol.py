@@ -1,49 +1,14 @@
-"""What passes between the driver and its workers: orders to try a task, and what came of them."""
+"""What passes between the driver and its workers: attempts to make, and what came of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from agentray.data.journal import Entry
 from agentray.policy.router import EndpointStats
-from agentray.types import Message, Status, Task, Trajectory
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at one task: all that a worker needs to know."""
-
-    env: str
-    task: Task
-    sample: int
-    seed: int
-    policy: str
-    temperature: float = 0.0
-
-    @property
-    def key(self) -> str:
-        """Identity of the attempt, equal to its trajectory's."""
-        return f"{self.task.env}:{self.task.id}#{self.sample}@{self.policy}"
-
-    def trajectory(
-        self, status: Status, *, prompt: tuple[Message, ...] = (), error: str | None = None
-    ) -> Trajectory:
-        """The attempt's record without turns or reward."""
-        return Trajectory(
-            task=self.task,
-            prompt=prompt,
-            turns=(),
-            reward=None,
-            status=status,
-            sample=self.sample,
-            seed=self.seed,
-            policy=self.policy,
-            duration_s=0.0,
-            error=error,
-            temperature=self.temperature,
-        )
+from agentray.types import Attempt, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +30,7 @@ Fault = Literal["policy", "reply", "prompt", "refused", "environment"]
 refuses this conversation. `refused`: it will never answer. `environment`: so would a rebuilt episode."""
 
 
-class Order(NamedTuple):
+class Assignment(NamedTuple):
     """Play this attempt; where journal lines are given, go on from them."""
 
     attempt: Attempt
@@ -73,35 +38,34 @@ class Order(NamedTuple):
     recorded: tuple[bytes, ...] = ()
 
 
-class Outcome(NamedTuple):
-    """How one lease of an attempt ended."""
+class EpisodeResult(NamedTuple):
+    """How one lease of an attempt ended; a `data.records.Ended`."""
 
     key: str
     lease: int
-    env: str
     status: Status
-    reward: float | None
-    error: str | None
-    duration_s: float
-    num_turns: int
-    end: Entry
-    """The journal's last line of the attempt, if this outcome is the one that counts."""
+    error: str | None = None
     fault: Fault | None = None
     """What failed."""
     refusal: tuple[str, str, str] | None = None
     """What, why and fix, where the policy refused."""
+    reward: float | None = None
+    """Sum over the turns; None where the attempt failed."""
+    duration_s: float = 0.0
+    num_turns: int = 0
+    metrics: Mapping[str, float] = {}
     replayed: int = 0
     """Turns that were rebuilt from the journal instead of paid for."""
     mismatch: str | None = None
     """Why a rebuilt episode was given up for a fresh one."""
 
 
-class Batch(NamedTuple):
+class Update(NamedTuple):
     """What happened in a worker since the last exchange."""
 
     number: int
     entries: Sequence[Entry]
-    outcomes: Sequence[Outcome]
+    results: Sequence[EpisodeResult]
     stuck: int
     """Environment calls that hang in a thread for good."""
     endpoints: Sequence[EndpointStats]
@@ -116,7 +80,7 @@ class WorkerInfo(NamedTuple):
     """Episodes it can run at once, by environment."""
 
 
-class WorkerLost(Exception):
+class WorkerDied(Exception):
     """The worker died or does not answer; the message says why, as far as it is known."""
 
 
@@ -128,16 +92,16 @@ class Worker(Protocol):
 
         Raises:
             AgentrayError: It never will.
-            WorkerLost: It died.
+            WorkerDied: It died.
         """
 
-    async def exchange(self, orders: Sequence[Order], acknowledged: int) -> Batch:
-        """Hand out orders and learn what happened; returns as soon as something did, or after a heartbeat.
+    async def exchange(self, assignments: Sequence[Assignment], acknowledged: int) -> Update:
+        """Hand out attempts and learn what happened; returns once something did, or after a heartbeat.
 
         Args:
-            orders: Attempts to begin.
-            acknowledged: Number of the last batch whose entries are on the disk.
+            assignments: Attempts to begin.
+            acknowledged: Number of the last update whose entries are on the disk.
 
         Raises:
-            WorkerLost: It died.
+            WorkerDied: It died.
         """

@@ -12,12 +12,12 @@ from agentray.env.count import Count
 from agentray.errors import PolicyError, PromptError, ReplyError, ResourceError, UnavailableError
 from agentray.policy import router
 from agentray.rollout.chaos import Chaos
+from agentray.rollout.counts import RunCounts
 from agentray.rollout.dispatch import Dispatcher
 from agentray.rollout.leases import Rules
-from agentray.rollout.orders import Attempt, Limits, WorkerLost
-from agentray.rollout.tally import Tally
+from agentray.rollout.protocol import Limits, WorkerDied
 from agentray.rollout.worker import RolloutWorker
-from agentray.types import EnvSpec, PolicySpec, Reply, Sampling, silent
+from agentray.types import Attempt, EnvSpec, PolicySpec, Reply, Sampling, silent
 
 SPEC = EnvSpec("count", "agentray.env.count:Count", {"length": 2})
 KEY = PolicyError("the endpoint refuses the API key", "status 401", "set it")
@@ -61,26 +61,26 @@ class Worker:
         self._inner = RolloutWorker([SPEC], spec, {"one": self._policy}, Sampling(), limits, Chaos({}))
         return await self._inner.ready()
 
-    async def exchange(self, orders, acknowledged):
-        doomed = any(order.attempt.seed in self._deadly for order in orders)
+    async def exchange(self, assignments, acknowledged):
+        doomed = any(assignment.attempt.seed in self._deadly for assignment in assignments)
         if self._doomed or (doomed and not self._late):
             self.deaths, self._doomed = self.deaths + 1, False
             await self._inner.close()
-            raise WorkerLost("SIGSEGV")
+            raise WorkerDied("SIGSEGV")
         self._doomed = doomed
-        return await self._inner.exchange(orders, acknowledged)
+        return await self._inner.exchange(assignments, acknowledged)
 
 
 def drive(tmp_path, worker, *, number=20, retries=2, in_flight=8, resumable=True):
     with RunStore(tmp_path) as store:
         tasks = itertools.islice(Count(length=2).tasks("train"), number)
-        made = [Attempt("count", task, 0, seed, "counting") for seed, task in enumerate(tasks)]
+        made = [Attempt(task, 0, seed, "counting") for seed, task in enumerate(tasks)]
         left = [each for each in made if each.key not in store.finished]
-        tally = Tally(number, {"count": 1.0}, silent, tmp_path / "log.jsonl")
-        with closing(tally):
+        counts = RunCounts(number, {"count": 1.0}, silent, tmp_path / "log.jsonl")
+        with closing(counts):
             rules = Rules(in_flight, retries, frozenset(["count"] if resumable else []))
-            asyncio.run(Dispatcher(iter(left), store, rules, tally).run([worker]))
-    return tally
+            asyncio.run(Dispatcher(iter(left), store, rules, counts).run([worker]))
+    return counts
 
 
 def statuses(tmp_path):
@@ -109,9 +109,9 @@ def test_what_will_not_pass_stops_the_run_and_loses_nothing(tmp_path, after, err
 @pytest.mark.parametrize("bad", [{0}, {0, 1, 2}, {19}])
 def test_a_filtered_prompt_fails_alone_even_where_it_is_the_first_answer(tmp_path, bad):
     policy = Counting(lambda call, place: FILTER if place in bad else None)
-    tally = drive(tmp_path, Worker(policy))
-    assert tally.statuses == {"failed": len(bad), "completed": 20 - len(bad)}
-    assert tally.retries == 0
+    counts = drive(tmp_path, Worker(policy))
+    assert counts.statuses == {"failed": len(bad), "completed": 20 - len(bad)}
+    assert counts.retries == 0
 
 
 @pytest.mark.parametrize("number", [3, 200])
@@ -132,15 +132,15 @@ def test_a_filtered_prompt_that_alone_is_left_is_written_off(tmp_path):
 
 def test_a_reply_that_is_none_is_asked_again_and_then_fails_its_attempt(tmp_path):
     policy = Counting(lambda call, place: NOTHING if place == 3 else None)
-    tally = drive(tmp_path, Worker(policy))
-    assert tally.statuses == {"failed": 1, "completed": 19}
-    assert tally.retries == 2
+    counts = drive(tmp_path, Worker(policy))
+    assert counts.statuses == {"failed": 1, "completed": 19}
+    assert counts.retries == 2
 
 
 def test_one_attempt_that_brings_the_endpoint_down_is_written_off_in_the_end(tmp_path):
     policy = Counting(lambda call, place: DOWN if place == 19 else None)
-    tally = drive(tmp_path, Worker(policy))
-    assert tally.statuses == {"failed": 1, "completed": 19}
+    counts = drive(tmp_path, Worker(policy))
+    assert counts.statuses == {"failed": 1, "completed": 19}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -148,8 +148,8 @@ def test_one_attempt_that_brings_the_endpoint_down_is_written_off_in_the_end(tmp
 def test_an_attempt_that_kills_its_worker_costs_itself_alone_and_is_named(tmp_path, seed, late, resumable):
     deadly = set(random.Random(seed).sample(range(20), 3))
     worker = Worker(Counting(lambda call, place: None), deadly, late)
-    tally = drive(tmp_path, worker, retries=0, resumable=resumable)
-    assert tally.statuses == {"failed": 3, "completed": 17}
+    counts = drive(tmp_path, worker, retries=0, resumable=resumable)
+    assert counts.statuses == {"failed": 3, "completed": 17}
     failed = [each for each in read_run(tmp_path).trajectories if each.status == "failed"]
     assert {each.seed for each in failed} == deadly
     assert all("'count'" in each.error and '"process"' in each.error for each in failed)
