@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from agentray import manifest
+from agentray.data.runs import read_plan
 from agentray.data.store import iterate_run
 from agentray.env import Environment, build, resolve
 from agentray.errors import DataError, UsageError
-from agentray.types import Trajectory
+from agentray.types import EnvSpec, Trajectory
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,40 @@ class StoredRun:
 
 
 def built(name: str, settings: Mapping[str, Any]) -> Environment:
-    """An environment for attempts that carry their tasks."""
+    """The environment of stored attempts, which carry their tasks; see `located`."""
+    return located(name, settings)[1]
+
+
+def located(name: str, settings: Mapping[str, Any]) -> tuple[EnvSpec, Environment]:
+    """The environment of stored attempts, and how to build it elsewhere.
+
+    Raises:
+        UsageError: It is not installed, or refuses its settings.
+        MissingDependencyError: It cannot be imported.
+    """
+    spec = resolve(name, settings)
     try:
-        return build(resolve(name, settings))
+        return spec, build(spec)
     except (UsageError, DataError):
         data = settings.get("data")
         if not isinstance(data, str) or Path(data).exists():
             raise
-        return build(resolve(name, {key: value for key, value in settings.items() if key != "data"}))
+        spec = resolve(name, {key: value for key, value in settings.items() if key != "data"})
+        return spec, build(spec)
+
+
+def settings_of(directory: Path) -> dict[str, dict[str, Any]]:
+    """Settings per environment id that a run was made with; of an unfinished one, those of its plan.
+
+    Raises:
+        DataError: The manifest cannot be read.
+    """
+    if manifest.is_complete(directory):
+        return dict(manifest.read(directory).config.get("env") or {})
+    try:
+        return dict(read_plan(directory)["env"])
+    except UsageError:
+        return {}
 
 
 def read(directory: Path) -> StoredRun:
