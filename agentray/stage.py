@@ -101,7 +101,11 @@ class Stage(Generic[S]):
             summary: Its result.
             within: Counts of a stage that this one ran in the same directory; its own replace equal ones.
         """
-        inputs = {str(path): manifest.digest(path) for path in self._inputs if path.exists()}
+        inputs = {
+            str(path): manifest.digest(path)
+            for path in self._inputs
+            if path.is_file() or manifest.is_complete(path)
+        }
         document = manifest.Manifest(
             stage=self.name,
             config=self.config.model_dump(mode="json"),

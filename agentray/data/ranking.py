@@ -86,9 +86,7 @@ def _places(readers: Sequence[RunReader]) -> np.ndarray[Any, np.dtype[np.int64]]
     return places
 
 
-def _chunks(
-    readers: Sequence[RunReader], places: np.ndarray[Any, np.dtype[np.int64]]
-) -> Iterator[pa.Table]:
+def _chunks(readers: Sequence[RunReader], places: np.ndarray[Any, np.dtype[np.int64]]) -> Iterator[pa.Table]:
     """Rows with their place and run, about `_CHUNK_BYTES` at a time."""
     waiting: list[pa.Table] = []
     num_bytes = offset = 0
@@ -96,9 +94,7 @@ def _chunks(
         for start, rows in reader.tables():
             where = places[offset + start : offset + start + rows.num_rows]
             runs = np.full(rows.num_rows, number, dtype=np.int32)
-            waiting.append(
-                rows.append_column(_PLACE, pa.array(where)).append_column(_RUN, pa.array(runs))
-            )
+            waiting.append(rows.append_column(_PLACE, pa.array(where)).append_column(_RUN, pa.array(runs)))
             num_bytes += rows.nbytes
             if num_bytes >= _CHUNK_BYTES:
                 yield pa.concat_tables(waiting)
@@ -119,7 +115,8 @@ def _spread(chunks: Iterator[pa.Table], rows_per_file: int, num_rows: int, scrat
         for chunk in chunks:
             if not writers:
                 writers += [
-                    stack.enter_context(pa.ipc.new_stream(path, chunk.schema, options=options)) for path in paths
+                    stack.enter_context(pa.ipc.new_stream(path, chunk.schema, options=options))
+                    for path in paths
                 ]
             ordered = _sorted(chunk)
             cuts = np.searchsorted(ordered[_PLACE].to_numpy(), edges)

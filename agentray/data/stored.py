@@ -61,13 +61,14 @@ def located(name: str, settings: Mapping[str, Any]) -> tuple[EnvSpec, Environmen
 
 
 def settings_of(directory: Path) -> dict[str, dict[str, Any]]:
-    """Settings per environment id that a run was made with; of an unfinished one, those of its plan.
+    """Settings per environment id that a run was made with, or the runs that a filter read.
 
     Raises:
         DataError: The manifest cannot be read.
     """
     if manifest.is_complete(directory):
-        return dict(manifest.read(directory).config.get("env") or {})
+        written = manifest.read(directory)
+        return dict(written.counts.get("env") or written.config.get("env") or {})
     try:
         return dict(read_plan(directory)["env"])
     except UsageError:

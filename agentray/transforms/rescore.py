@@ -2,31 +2,64 @@
 
     agentray rescore runs/after --out runs/rescored --set env.database.max_turns=10
 
-Attempts keep their keys, so that the outcome pairs with other runs; what cannot be scored again is left out
-and listed with its reason in `refused.jsonl`, what changed in `changed.jsonl`.
+Attempts keep their keys, so that the outcome pairs with other runs; those that cannot be scored again are
+excluded and listed with their reason in `refused.jsonl`, what changed in `changed.jsonl`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import pyarrow.compute as pc
+from pydantic import Field
 
 from agentray import manifest
 from agentray.config import RescoreConfig
-from agentray.data import stored
-from agentray.data.store import SEGMENT_ROWS, write_shard
-from agentray.data.stored import StoredRun
-from agentray.env import resolve
+from agentray.data.reading import RunReader
 from agentray.errors import DataError, UsageError, closest
-from agentray.rollout.hosting import Host
+from agentray.stage import Stage
+from agentray.transforms.base import Outcome, Transform
+from agentray.transforms.chain import REJECTED, Beside, Chain
+from agentray.transforms.context import Context, Contexts
 from agentray.transforms.replay import Verdict, rescore
-from agentray.types import Progress, Trajectory, silent
+from agentray.types import Progress, Rejection, Trajectory, silent
+
+
+class Rescore(Transform):
+    """Play the recorded replies again under today's rules; what cannot be played again is rejected.
+
+    Args:
+        settings: The checked settings.
+        seen: Told every verdict, as soon as it is there.
+    """
+
+    class Settings(Transform.Settings):
+        """How long an episode may take."""
+
+        episode_timeout_s: float = Field(600.0, gt=0)
+        """Longest time for one episode: reset and every step."""
+
+    settings: Settings
+
+    def __init__(self, settings: Settings, seen: Callable[[Verdict], None] | None = None) -> None:
+        super().__init__(settings)
+        self._seen = seen
+
+    async def __call__(self, trajectory: Trajectory, context: Context) -> Outcome:
+        """The attempt with its new reward; the old one is its metric `reward_before`."""
+        verdict = await rescore(trajectory, context.host, self.settings.episode_timeout_s)
+        if self._seen is not None:
+            self._seen(verdict)
+        if verdict.after is None:
+            return Rejection(trajectory.key, str(verdict.reason), verdict.detail)
+        return verdict.after
 
 
 @dataclass(frozen=True)
@@ -50,7 +83,7 @@ class RescoreSummary:
     refused: Mapping[str, int]
     """Attempts whose verdict does not follow from the record, by reason; not in the new run."""
     lost: int
-    """Of the unchanged, attempts that the machinery lost: they have no reward, before or after."""
+    """Of the unchanged, attempts that an infrastructure failure ended: without a reward, before or after."""
     mean_reward: Mapping[str, Means]
     """By environment."""
 
@@ -63,32 +96,47 @@ def run(config: RescoreConfig, progress: Progress = silent) -> RescoreSummary:
             overlaps the run or holds something else.
         DataError: Part of the run cannot be read, or all attempts are refused; nothing is written then.
     """
-    started = time.monotonic()
-    manifest.check_output(config.out, "rescore", [config.run])
-    source = stored.read(config.run)
-    settings = _settings(source, config)
-    verdicts = asyncio.run(_all(source, settings, config, progress))
-    summary = _summary(verdicts, config.out)
-    if sum(summary.refused.values()) == summary.read:
+    stage = Stage("rescore", config, config.out, RescoreSummary, inputs=[config.run])
+    manifest.read(config.run)
+    _check_settings(config)
+    contexts = Contexts([config.run], config.env)
+    with Beside(config.out) as made, _Report(made.directory) as report:
+        steps = [
+            ("rescore", Rescore(Rescore.Settings(episode_timeout_s=config.episode_timeout_s), report.add))
+        ]
+        chain = Chain(steps, [config.run], made.directory, contexts, config.in_flight)
+        asyncio.run(_run(chain, contexts, progress))
+        summary = report.summary(config.out)
+        if sum(summary.refused.values()) == summary.read:
+            raise DataError(
+                f"none of {summary.read} attempts can be scored again",
+                f"refused: {dict(summary.refused)}, the first because {report.first_refusal}",
+                "use the settings that the run was made with, or evaluate again",
+            )
+        report.close()
+        (made.directory / REJECTED).unlink()
+        stage.begin()
+        made.move()
+    stage.config = config.model_copy(update={"env": contexts.settings()})
+    return stage.complete(summary)
+
+
+async def _run(chain: Chain, contexts: Contexts, progress: Progress) -> None:
+    try:
+        await chain.run(progress, strict=True)
+    finally:
+        await contexts.close()
+
+
+def _check_settings(config: RescoreConfig) -> None:
+    """Refuse settings of an environment that no attempt is in, and a run without attempts."""
+    reader = RunReader(config.run, ["env"])
+    reader.check_readable()
+    names = pc.unique(reader.outcomes["env"]).to_pylist()
+    if not names:
         raise DataError(
-            f"none of {summary.read} attempts can be scored again",
-            f"refused: {dict(summary.refused)}, the first because {verdicts[0].detail}",
-            "use the settings that the run was made with, or evaluate again",
+            f"{str(config.run)!r} holds no attempt", "all its files are empty", "run its rollout again"
         )
-    manifest.start_over(config.out, "rescore", [config.run])
-    _write(config.out, verdicts)
-    counts = {key: value for key, value in asdict(summary).items() if key != "out"}
-    document = {**config.model_dump(mode="json"), "env": settings}
-    inputs = {str(config.run): manifest.digest(config.run)}
-    manifest.write(
-        config.out, manifest.Manifest("rescore", document, counts, inputs, time.monotonic() - started)
-    )
-    return summary
-
-
-def _settings(source: StoredRun, config: RescoreConfig) -> dict[str, dict[str, Any]]:
-    """The settings of the run's environments, with the new ones over them."""
-    names = {each.task.env for each in source.trajectories}
     for name in config.env:
         if name not in names:
             raise UsageError(
@@ -96,80 +144,80 @@ def _settings(source: StoredRun, config: RescoreConfig) -> dict[str, dict[str, A
                 closest(name, names),
                 f"--set env.{min(names)}.KEY=VALUE",
             )
-    return {
-        name: {**source.settings.get(name, {}), **config.env.get(name, {})}
-        for name in sorted(names | source.settings.keys())
-    }
 
 
-async def _all(
-    source: StoredRun, settings: Mapping[str, Mapping[str, Any]], config: RescoreConfig, progress: Progress
-) -> list[Verdict]:
-    """Verdicts in the order of the run."""
-    names = sorted({each.task.env for each in source.trajectories})
-    hosts = {name: Host(resolve(name, settings.get(name))) for name in names}
-    places = asyncio.Semaphore(config.in_flight)
-    done = 0
-
-    async def one(trajectory: Trajectory) -> Verdict:
-        nonlocal done
-        async with places:
-            verdict = await rescore(trajectory, hosts[trajectory.task.env], config.episode_timeout_s)
-        done += 1
-        progress(done, len(source.trajectories))
-        return verdict
-
-    try:
-        return list(await asyncio.gather(*map(one, source.trajectories)))
-    finally:
-        for host in hosts.values():
-            await host.close()
+@dataclass
+class _Sums:
+    before: float = 0.0
+    after: float = 0.0
+    n: int = 0
 
 
-def _summary(verdicts: Sequence[Verdict], out: Path) -> RescoreSummary:
-    refused = Counter(each.reason for each in verdicts if each.reason is not None)
-    changed = sum(each.changed for each in verdicts)
-    return RescoreSummary(
-        out=str(out),
-        read=len(verdicts),
-        unchanged=len(verdicts) - changed - refused.total(),
-        changed=changed,
-        refused={str(reason): count for reason, count in sorted(refused.items())},
-        lost=sum(each.before.reward is None for each in verdicts),
-        mean_reward=_means(verdicts),
-    )
+@dataclass
+class _Report:
+    """Counts verdicts, and lists what changed and what was refused."""
+
+    directory: Path
+    first_refusal: str = ""
+    _read: int = 0
+    _changed: int = 0
+    _lost: int = 0
+    _refused: Counter[str] = field(default_factory=Counter)
+    _sums: dict[str, _Sums] = field(default_factory=dict)
+    _files: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> _Report:
+        self._changes, self._refusals = map(self._open, ("changed.jsonl", "refused.jsonl"))
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish the lists."""
+        self._files.close()
+
+    def _open(self, name: str) -> IO[str]:
+        return self._files.enter_context((self.directory / name).open("w", encoding="utf-8"))
+
+    def add(self, verdict: Verdict) -> None:
+        """Take in a verdict."""
+        before, after = verdict.before, verdict.after
+        self._read += 1
+        self._lost += before.reward is None
+        if after is None:
+            self._refused[str(verdict.reason)] += 1
+            self.first_refusal = self.first_refusal or verdict.detail
+            told = {"reason": verdict.reason, "detail": verdict.detail}
+            _write(self._refusals, {"key": before.key, **told, "turn": verdict.turn})
+            return
+        if verdict.changed:
+            self._changed += 1
+            rewards = {"before": before.reward, "after": after.reward}
+            _write(self._changes, {"key": before.key, **rewards, "turn": verdict.turn})
+        if before.reward is not None and after.reward is not None:
+            sums = self._sums.setdefault(before.task.env, _Sums())
+            sums.before, sums.after, sums.n = (
+                sums.before + before.reward,
+                sums.after + after.reward,
+                sums.n + 1,
+            )
+
+    def summary(self, out: Path) -> RescoreSummary:
+        """What became of the attempts."""
+        return RescoreSummary(
+            out=str(out),
+            read=self._read,
+            unchanged=self._read - self._changed - self._refused.total(),
+            changed=self._changed,
+            refused=dict(sorted(self._refused.items())),
+            lost=self._lost,
+            mean_reward={
+                env: Means(each.before / each.n, each.after / each.n, each.n)
+                for env, each in sorted(self._sums.items())
+            },
+        )
 
 
-def _means(verdicts: Iterable[Verdict]) -> dict[str, Means]:
-    rewards: dict[str, list[tuple[float, float]]] = {}
-    for each in verdicts:
-        if each.after is not None and each.before.reward is not None and each.after.reward is not None:
-            rewards.setdefault(each.before.task.env, []).append((each.before.reward, each.after.reward))
-    return {
-        env: Means(sum(b for b, _ in pairs) / len(pairs), sum(a for _, a in pairs) / len(pairs), len(pairs))
-        for env, pairs in sorted(rewards.items())
-    }
-
-
-def _write(out: Path, verdicts: Sequence[Verdict]) -> None:
-    kept = [each.after for each in verdicts if each.after is not None]
-    for number, start in enumerate(range(0, len(kept), SEGMENT_ROWS)):
-        write_shard(out / f"shard-{number:06d}.parquet", kept[start : start + SEGMENT_ROWS])
-    changed = [
-        {
-            "key": each.before.key,
-            "before": each.before.reward,
-            "after": each.after.reward,
-            "turn": each.turn,
-        }
-        for each in verdicts
-        if each.after is not None and each.changed
-    ]
-    refused = [
-        {"key": each.before.key, "reason": each.reason, "detail": each.detail, "turn": each.turn}
-        for each in verdicts
-        if each.after is None
-    ]
-    for name, rows in (("changed.jsonl", changed), ("refused.jsonl", refused)):
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (out / name).write_text(lines, encoding="utf-8")
+def _write(stream: IO[str], line: Mapping[str, Any]) -> None:
+    stream.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -61,7 +61,7 @@ THIRD_PARTY = {
     "formats": {"numpy", "pyarrow"},
     "mix": {"numpy", "pyarrow", "transformers"},
     "train": {"ray", "torch", "deepspeed", "transformers", "safetensors", "numpy", "pyarrow"},
-    "transforms": {"numpy", "pyarrow"},
+    "transforms": {"numpy", "pyarrow", "pydantic"},
     "evaluate": {"numpy", "pydantic"},
     "suites": {"ray", "numpy", "lm_eval", "transformers", "tokenizers"},
     "contamination": {"ray", "numpy", "pyarrow", "transformers", "tokenizers"},
