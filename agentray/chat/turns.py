@@ -40,6 +40,8 @@ class View:
     text: str
     spans: tuple[Span, ...]
     """In order, replies with loss or sampled ids."""
+    rules: tuple[str, ...] = ()
+    """What was done to the messages so that the template takes them: see `Template.adapted`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ def views(messages: Sequence[Message], template: Template, tools: Tools = ()) ->
             known = {each.message for each in spans}
             others = (i for i, each in enumerate(turns.messages) if each.token_ids and i not in known)
             context = [span for i in others if (span := turns.find(i, text, loss=False))]
-            found.append(View(text, tuple(sorted([*spans, *context], key=lambda each: each.start))))
+            ordered = sorted([*spans, *context], key=lambda each: each.start)
+            found.append(View(text, tuple(ordered), turns.rules))
 
     learnt = [i for i, each in enumerate(turns.messages) if each.loss and _says_something(each)]
     for index in reversed(learnt):

@@ -160,7 +160,7 @@ def mix(
 ) -> None:
     """Tokenize the corpora, prove the loss masks, and fix the proportions."""
     from agentray.cli.samples import show_samples
-    from agentray.mix.corpus import run
+    from agentray.mix.run import run
 
     values = {"agent": agent, "general": general, "model": model, "eta": eta, "out": out}
     settings = resolved(MixConfig, "mix", config, sets, dry_run, **values)

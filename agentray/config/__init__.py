@@ -2,15 +2,13 @@
 
 from agentray.config.contamination import ContaminationConfig
 from agentray.config.loading import load
+from agentray.config.mixing import MixConfig, Source
 from agentray.config.rescore import RescoreConfig
 from agentray.config.stages import (
-    AgentSource,
     EngineConfig,
     EnvSettings,
     EvaluateConfig,
     FilterConfig,
-    GeneralSource,
-    MixConfig,
     OptimizerConfig,
     ReportConfig,
     RolloutConfig,
@@ -24,13 +22,11 @@ from agentray.config.stages import (
 from agentray.config.suites import JudgeConfig, SuiteConfig, SuiteDataConfig
 
 __all__ = [
-    "AgentSource",
     "ContaminationConfig",
     "EngineConfig",
     "EnvSettings",
     "EvaluateConfig",
     "FilterConfig",
-    "GeneralSource",
     "JudgeConfig",
     "MixConfig",
     "OptimizerConfig",
@@ -40,6 +36,7 @@ __all__ = [
     "SamplingConfig",
     "ServeConfig",
     "Settings",
+    "Source",
     "SuiteConfig",
     "SuiteDataConfig",
     "TemplateConfig",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -143,67 +142,6 @@ class FilterConfig(Settings):
     """Reject a trajectory whose replies repeat those of a kept one on an equal task."""
     env: EnvSettings = {}
     """Settings per environment id, as the rollout had them."""
-
-
-_NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
-
-
-class Source(Settings):
-    """One source of conversations; `NAME=PATH` or `PATH` where a table is too much."""
-
-    path: Path
-    """A file of conversations (AgentInstruct, ShareGPT, OpenAI messages and others), or the directory of a
-    finished rollout or filter."""
-    name: str = ""
-    """Name under which its loss and realised ratio are reported; empty takes the file's own."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: Any) -> Any:
-        """Take `NAME=PATH` apart, unless there is a file of that name."""
-        if not isinstance(value, str | Path):
-            return value
-        named = None if Path(value).exists() else _NAMED.fullmatch(str(value))
-        return {"path": value} if named is None else {"name": named[1], "path": named[2]}
-
-
-class AgentSource(Source):
-    """One source of agent conversations; trajectories without a `name` are told apart by environment."""
-
-
-class GeneralSource(Source):
-    """One source of general conversations."""
-
-    weight: float = Field(1.0, ge=0)
-    """Share of this source among the general ones, before normalisation."""
-
-    @model_validator(mode="after")
-    def _named_by_its_file(self) -> GeneralSource:
-        return self if self.name else self.model_copy(update={"name": self.path.stem})
-
-
-class MixConfig(Settings):
-    """Which corpora to tokenize, and in what proportion training draws from them."""
-
-    agent: list[AgentSource] = []
-    """Agent conversations; none are needed with `eta` 0."""
-    general: list[GeneralSource] = []
-    """General conversations; none are needed with `eta` 1."""
-    out: Path
-    """Where the tokenized corpus, the mixture and the manifest go."""
-    model: str
-    """Model whose tokenizer and chat template to use."""
-    eta: float = Field(0.2, ge=0, le=1)
-    """Probability that a sample comes from the agent corpus (the paper's η)."""
-    max_length: int = Field(2048, ge=64)
-    """Longest sample, in tokens; longer conversations are rejected and counted, as are those beyond the
-    model's own context."""
-    template: TemplateConfig = TemplateConfig()
-    """How conversations become text."""
-    validation_fraction: float = Field(0.1, ge=0, lt=1)
-    """Share of the general conversations kept out of training to measure what was forgotten."""
-    seed: int = 0
-    """Seed of the sample stream."""
 
 
 class OptimizerConfig(Settings):

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from agentray.mix.samples import Ids, Sample
 
 Positions = npt.NDArray[np.int64]
+_MIN_SHARED = 16
+"""Fewest tokens that are worth sharing."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +132,25 @@ def _lay(members: Sequence[int], samples: Sequence[Sample], keys: Sequence[bytes
     )
 
 
-def shared_prefix_length(samples: Sequence[Sample], *, minimum: int = 16) -> int:
-    """Length of the prefix without loss that all samples have in common; 0 when it is not worth sharing."""
-    if len(samples) < 2:
-        return 0
-    first = samples[0].input_ids
-    length = min(int(np.argmax(each.loss_mask)) for each in samples)
-    for sample in samples:
-        length = min(length, len(sample.input_ids))
-        different = np.flatnonzero(first[:length] != sample.input_ids[:length])
+class SharedPrefix:
+    """The prefix without loss that all samples of a source have in common, sample by sample."""
+
+    def __init__(self) -> None:
+        self._first: Ids | None = None
+        self._common = self._num_samples = 0
+
+    def add(self, sample: Sample) -> None:
+        """Take a sample in."""
+        self._num_samples += 1
+        own = sample.input_ids[: int(np.argmax(sample.loss_mask))]
+        if self._first is None:
+            self._first, self._common = own, len(own)
+        self._common = min(self._common, len(own))
+        different = np.flatnonzero(self._first[: self._common] != own[: self._common])
         if len(different):
-            length = int(different[0])
-    return length if length >= minimum else 0
+            self._common = int(different[0])
+
+    @property
+    def length(self) -> int:
+        """Its tokens; 0 where it is not worth sharing."""
+        return self._common if self._num_samples > 1 and self._common >= _MIN_SHARED else 0

@@ -38,14 +38,14 @@ class Built:
 
     samples: list[Sample]
     adapted: tuple[str, ...]
-    """What was done so that the template takes it: see `agentray.mix.corpus.MixSummary`."""
+    """What was done so that the template takes it: see `agentray.mix.run.MixSummary`."""
 
 
 def build(conversation: Conversation, template: Template, *, max_length: int) -> Built | Rejection:
     """The samples of a conversation, or the reason why there are none.
 
     One sample where history only grows; one per reply where the template rewrites it. Text after the last
-    reply is left out. The mask is proved: what carries loss decodes to the replies, each with what ends it.
+    reply is excluded. The mask is proved: what carries loss decodes to the replies, each with what ends it.
 
     The reasons: `no_loss`; `too_long`; `refused_by_template`, with the template's own words or what it hides;
     `inexact_reply`, when sampled ids say more than the reply's text shows (a control token, or half of a
@@ -75,7 +75,7 @@ def build(conversation: Conversation, template: Template, *, max_length: int) ->
         problem = flaw(sample, view, template)
         if problem is not None:
             return rejected(*problem)
-    adapted = [*template.adapted(conversation.messages)[1]]
+    adapted = [*found[0].rules]
     adapted += ["history_rewritten"] * (len(found) > 1)
     adapted += ["opening_differs"] * any(not span.prompted for view in found for span in view.spans)
     return Built(samples, tuple(adapted))

@@ -1,149 +1,246 @@
-"""What a mixture is made of: conversations by source, from runs of trajectories and from files."""
+"""Where a mixture comes from: the conversations of its sources, one after another.
+
+What can be known without reading a conversation is checked first: names, splits, families and selections.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from agentray import manifest
-from agentray.config import GeneralSource, MixConfig
-from agentray.config.stages import Source
+from agentray.config import MixConfig, Source
+from agentray.data.reading import RunReader
 from agentray.data.records import messages
-from agentray.data.store import read_run
-from agentray.errors import DataError, UsageError
-from agentray.formats.conversations import read_conversations
+from agentray.env import resolve
+from agentray.errors import AgentrayError, DataError, UsageError, closest
+from agentray.formats.conversations import conversation_of, fields_not_read
+from agentray.formats.files import records
+from agentray.plugins import load_attribute
 from agentray.types import Conversation, Rejection
 
-
-@dataclass
-class Contents:
-    """What was read of one source."""
-
-    conversations: list[Conversation] = field(default_factory=list)
-    rejected: list[Rejection] = field(default_factory=list)
-    unknown: Counter[str] = field(default_factory=Counter)
-    """Fields of records that nothing here knows, and in how many records they are."""
-
-    @property
-    def read(self) -> int:
-        """Records."""
-        return len(self.conversations) + len(self.rejected)
+_HEAD = ("env", "policy", "split")
+_Head = tuple[str, str, str]
+"""What decides whether a trajectory may be used: its environment, policy and split."""
 
 
-def read_sources(config: MixConfig, set_aside: list[str]) -> tuple[dict[str, Contents], dict[str, Contents]]:
-    """Agent and general conversations by source name; files that cannot be read are added to `set_aside`.
+@dataclass(frozen=True)
+class Record:
+    """One record of a source."""
 
-    Raises:
-        UsageError: A file does not exist, or two sources have one name.
-        DataError: A source holds nothing that can be read, or is on both sides.
-    """
-    _check_names(config.general)
-    agent: dict[str, Contents] = {}
-    general: dict[str, Contents] = {}
-    for side, found in ((config.agent, agent), (config.general, general)):
-        for source in side:
-            if source.path.is_dir():
-                _add_run(source, found, set_aside)
-            else:
-                _add_file(source, found)
-    _check_sides(agent, config.general)
-    return agent, general
+    name: str
+    """Under which it is counted."""
+    content: Conversation | Rejection
+    unknown: tuple[str, ...] = ()
+    """Fields of it that nothing here knows."""
 
 
-def _add_run(source: Source, found: dict[str, Contents], set_aside: list[str]) -> None:
-    """Add the trajectories of a finished run, under the source's name or their environments'.
+@dataclass(frozen=True)
+class Inventory:
+    """What a source holds, as far as that is known before its conversations are read."""
+
+    source: Source
+    names: tuple[str, ...]
+    """Under which its conversations are counted."""
+    reader: RunReader | None = None
+    """Reads its trajectories; None for a file."""
+    size: int = 0
+    """Its trajectories; nobody has counted the records of a file."""
+    unchecked: tuple[str, ...] = ()
+    """Environments that are not installed: nobody knows whether they are held out."""
+
+
+def take_stock(config: MixConfig) -> list[Inventory]:
+    """What the sources hold, the agent side first.
 
     Raises:
-        UsageError: It is no finished run.
-        DataError: None of its files can be read.
+        UsageError: A directory is not a finished run, has nothing that its source selects or what must not be
+            trained on; or two sources have one name.
+        DataError: A shard cannot be read, or a name is on both sides.
     """
-    manifest.read(source.path)
-    contents = read_run(source.path)
-    lost = [f"{source.path}/{name}" for name in contents.set_aside]
-    if lost and not contents.trajectories:
-        raise DataError(
-            f"{str(source.path)!r} holds no trajectory that can be read",
-            "; ".join(lost),
-            "run the stage that wrote it again, into another directory",
-        )
-    set_aside += lost
-    for each in contents.trajectories:
-        name = source.name or each.task.env
-        found.setdefault(name, Contents()).conversations.append(
-            Conversation(messages(each), place=f"{source.path.name}:{each.key}")
-        )
+    ordered = sorted(config.sources, key=lambda each: each.side != "agent")
+    found = [_directory(each, config) if each.path.is_dir() else _file(each) for each in ordered]
+    _check_names(found)
+    return found
 
 
-def _add_file(source: Source, found: dict[str, Contents]) -> None:
-    """Add the records of a file, under the source's name or the file's."""
-    corpus = read_conversations(source.path)
-    contents = found.setdefault(source.name or source.path.stem, Contents())
-    contents.conversations += corpus.conversations
-    contents.rejected += corpus.rejected
-    contents.unknown.update(corpus.unknown)
-
-
-def check_usable(
-    side: str,
-    share: float,
-    sources: Mapping[str, Contents],
-    usable: Mapping[str, Sequence[object]],
-    limit: int,
-) -> None:
-    """Refuse a side of the mixture of which nothing is left, saying what became of it.
-
-    Args:
-        side: `agent` or `general`.
-        share: How much of training is drawn from it.
-        sources: What was read of it.
-        usable: What is left, by source.
-        limit: Most tokens of a sample.
+def read(inventory: Sequence[Inventory], set_aside: list[str]) -> Iterator[Record]:
+    """The records of all sources, in order; files that cannot be read are added to `set_aside`.
 
     Raises:
-        DataError: Something is to be drawn, and all that was read was rejected.
+        UsageError: A file does not exist.
+        DataError: A source holds nothing that can be read.
     """
-    if not share or not sources or any(usable[name] for name in sources):
-        return
-    rejected = [each for contents in sources.values() for each in contents.rejected]
-    reasons = Counter(each.reason for each in rejected)
-    first = rejected[0] if rejected else None
-    shown = f"; the first: {first.place}, {first.detail or first.reason}" if first else ""
-    too_long = reasons.most_common(1)[0][0] == "too_long" if reasons else False
-    raise DataError(
-        f"none of the {sum(each.read for each in sources.values())} {side} conversations can be used",
-        f"rejected: {dict(reasons)}{shown}",
-        f"raise mix.max_length, now {limit}, as far as the model's context allows"
-        if too_long
-        else "correct the records, or give others",
-    )
+    for each in inventory:
+        if each.reader is None:
+            yield from _conversations(each)
+        else:
+            yield from _trajectories(each, each.reader, set_aside)
 
 
-def _check_names(general: Sequence[GeneralSource]) -> None:
-    twice = [name for name, count in Counter(source.name for source in general).items() if count > 1]
-    if twice:
+def _file(source: Source) -> Inventory:
+    if source.env is not None or source.policy is not None:
         raise UsageError(
-            f"two general sources are called {twice[0]!r}",
-            "loss and realised ratio are reported by name",
-            f"name each: {_named(general)}",
+            f"{str(source.path)!r} is a file of conversations",
+            "env and policy select trajectories, which are in directories",
+            "give the directory of a rollout or filter, or the source without env and policy",
         )
+    return Inventory(source, (source.name or source.path.stem,))
 
 
-def _check_sides(agent: Iterable[str], general: Sequence[GeneralSource]) -> None:
-    both = sorted(set(agent) & {source.name for source in general})
-    if both:
-        raise DataError(
-            f"source {both[0]!r} is in the agent and in the general corpus",
-            "the name decides on which side of η it counts",
-            f"rename the general source: {_named(general)}",
-        )
+def _directory(source: Source, config: MixConfig) -> Inventory:
+    manifest.read(source.path)
+    reader = RunReader(source.path, _HEAD)
+    if reader.set_aside and not len(reader):
+        raise _unreadable(source, reader)
+    columns = (reader.outcomes[name].to_pylist() for name in _HEAD)
+    heads = Counter[_Head](zip(*columns, strict=True))
+    chosen = {head: count for head, count in heads.items() if _selects(source, env=head[0], policy=head[1])}
+    if not chosen:
+        raise _nothing(source, list(heads))
+    envs = tuple(dict.fromkeys(env for env, _, _ in chosen))
+    unchecked: list[str] = []
+    if source.side == "agent":
+        _check_splits(source, chosen, config)
+        unchecked = _check_families(source, envs)
+    names = (source.name,) if source.name else envs
+    return Inventory(source, names, reader, sum(chosen.values()), tuple(unchecked))
 
 
-def _named(sources: Sequence[GeneralSource]) -> str:
-    """The option that gives every source a name of its own."""
-    tables = (
-        f'{{path={json.dumps(str(source.path))}, name="{source.name}-{number}", weight={source.weight}}}'
-        for number, source in enumerate(sources, 1)
+def _selects(source: Source, *, env: str, policy: str) -> bool:
+    return source.env in (None, env) and source.policy in (None, policy)
+
+
+def _nothing(source: Source, heads: Sequence[_Head]) -> UsageError:
+    what = f"{str(source.path)!r} holds no trajectory"
+    if not heads:
+        return UsageError(what, "its files are empty", "give another run")
+    field = "policy" if source.env in (None, *(env for env, _, _ in heads)) else "env"
+    known = sorted({policy if field == "policy" else env for env, policy, _ in heads})
+    wanted = str(source.policy if field == "policy" else source.env)
+    return UsageError(f"{what} of {field} {wanted!r}", closest(wanted, known), "correct its name")
+
+
+def _unreadable(source: Source, reader: RunReader) -> DataError:
+    return DataError(
+        f"{str(source.path)!r} holds no trajectory that can be read",
+        "; ".join(f"{source.path}/{name}" for name in reader.set_aside),
+        "run the stage that wrote it again, into another directory",
     )
-    return f"--set 'mix.general=[{', '.join(tables)}]'"
+
+
+def _check_splits(source: Source, heads: Mapping[_Head, int], config: MixConfig) -> None:
+    """Refuse agent data that is kept for evaluation."""
+    denied: Counter[str] = Counter()
+    for (_, _, split), count in heads.items():
+        if split not in config.allow_splits:
+            denied[split] += count
+    if denied:
+        allowed = json.dumps([*config.allow_splits, *denied])
+        raise UsageError(
+            f"{denied.total()} trajectories of {str(source.path)!r} are not for training",
+            f"they are of split {', '.join(sorted(denied))}; trained on is {', '.join(config.allow_splits)}",
+            f"give a run of split train, or allow it: --set 'mix.allow_splits={allowed}'",
+        )
+
+
+def _check_families(source: Source, envs: Sequence[str]) -> list[str]:
+    """Refuse trajectories of held-out environments.
+
+    Returns:
+        Environments that are not installed, or cannot be imported: their family is not known.
+    """
+    unknown: list[str] = []
+    for env in envs:
+        try:
+            family = load_attribute(resolve(env).entry_point).family
+        except (AgentrayError, ImportError):
+            unknown.append(env)
+            continue
+        if family == "held_out":
+            raise UsageError(
+                f"{str(source.path)!r} holds trajectories of {env!r}, which is held out",
+                "held-out environments measure what was not trained on",
+                'give runs of other environments, or select one: env = "NAME" in mix.sources',
+            )
+    return unknown
+
+
+def _trajectories(inventory: Inventory, reader: RunReader, set_aside: list[str]) -> Iterator[Record]:
+    source, usable = inventory.source, 0
+    for each in reader:
+        usable += 1
+        if _selects(source, env=each.task.env, policy=each.policy):
+            place = f"{source.path.name}:{each.key}"
+            yield Record(source.name or each.task.env, Conversation(messages(each), place=place))
+    if not usable:
+        raise _unreadable(source, reader)
+    set_aside += [f"{source.path}/{name}" for name in reader.set_aside]
+
+
+def _conversations(inventory: Inventory) -> Iterator[Record]:
+    """The records of a file.
+
+    Raises:
+        DataError: None is a conversation.
+    """
+    path, (name,) = inventory.source.path, inventory.names
+    reasons: Counter[str] = Counter()
+    first = ""
+    usable = 0
+    for place, record in records(path):
+        content = record if isinstance(record, Rejection) else conversation_of(record, place)
+        unknown = () if isinstance(record, Rejection) else tuple(fields_not_read(record))
+        if isinstance(content, Rejection):
+            reasons[content.reason] += 1
+            first = first or f"; {content.place}: {content.detail}"
+        else:
+            usable += 1
+        yield Record(name, content, unknown)
+    if not usable:
+        raise DataError(
+            f"{str(path)!r} holds no conversation",
+            f"{reasons.total()} records read, rejected: {dict(reasons)}{first}",
+            'give records with "messages" or "conversations"; docs/data.md has every form',
+        )
+
+
+def _check_names(inventory: Sequence[Inventory]) -> None:
+    """Refuse names that would not tell sources apart.
+
+    Raises:
+        UsageError: Two general sources have one name, or two on the agent side and one of them a weight.
+        DataError: A name is on both sides.
+    """
+    owners: dict[str, list[Source]] = {}
+    for each in inventory:
+        for name in each.names:
+            owners.setdefault(name, []).append(each.source)
+    for name, sources in owners.items():
+        sides = {each.side for each in sources}
+        if len(sources) == 1 or (sides == {"agent"} and all(each.weight is None for each in sources)):
+            continue
+        if len(sides) > 1:
+            raise DataError(
+                f"source {name!r} is on the agent and on the general side",
+                "the name decides on which side of η it counts",
+                f"give each a name of its own: {_named(inventory)}",
+            )
+        raise UsageError(
+            f"two {sources[0].side} sources are called {name!r}",
+            "loss, weight and realised ratio go by name",
+            f"give each a name of its own: {_named(inventory)}",
+        )
+
+
+def _named(inventory: Sequence[Inventory]) -> str:
+    """The option that gives every source a name of its own."""
+    tables = []
+    for number, each in enumerate(inventory, 1):
+        source = each.source
+        shown = {"path": str(source.path), "name": f"{source.name or source.path.stem}-{number}"}
+        shown |= source.model_dump(include={"side", "weight", "env", "policy"}, exclude_none=True)
+        tables.append(", ".join(f"{key}={json.dumps(value)}" for key, value in shown.items()))
+    return f"--set 'mix.sources=[{', '.join(f'{{{table}}}' for table in tables)}]'"

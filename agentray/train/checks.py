@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from transformers import AutoConfig
 from agentray.chat.loading import fingerprint
 from agentray.errors import DataError, UsageError
 from agentray.mix.corpus import Corpus
+from agentray.mix.rows import largest_id, lengths
 from agentray.mix.samples import Sample
 
 
@@ -46,30 +47,30 @@ def _check_tokenizer(corpus: Corpus, directory: Path, model: str, tokenizer: Any
 
 def _check_ids(corpus: Corpus, num_embeddings: int, num_tokens: int) -> None:
     """Ids beyond the embeddings are an error only where a sample holds one."""
-    beyond = sum(bool((each.input_ids >= num_embeddings).any()) for each in _samples(corpus))
+    if max(map(largest_id, _sources(corpus)), default=-1) < num_embeddings:
+        return
+    largest = [int(each.input_ids.max()) for source in _sources(corpus) for each in source]
+    beyond = sum(each >= num_embeddings for each in largest)
     if beyond:
-        largest = max(int(np.max(each.input_ids)) for each in _samples(corpus))
         raise DataError(
             f"{beyond} samples hold tokens that the model has no embedding for",
             f"the tokenizer has {num_tokens} tokens, the model {num_embeddings} embeddings; "
-            f"the largest id is {largest}",
+            f"the largest id is {max(largest)}",
             "resize the model's embeddings, or run `agentray mix` again without what adds those tokens",
         )
 
 
 def _check_lengths(corpus: Corpus, context: int | None) -> None:
-    lengths = [len(each.input_ids) for each in _samples(corpus)]
-    if context is None or not lengths or max(lengths) <= context:
+    found = np.concatenate([np.zeros(0, np.int64), *map(lengths, _sources(corpus))])
+    beyond = int((found > context).sum()) if context is not None else 0
+    if not beyond:
         return
-    beyond = sum(each > context for each in lengths)
     raise DataError(
-        f"{beyond} of {len(lengths)} samples are longer than the model's context",
-        f"the longest has {max(lengths)} tokens, the model takes {context}",
+        f"{beyond} of {len(found)} samples are longer than the model's context",
+        f"the longest has {found.max()} tokens, the model takes {context}",
         f"run `agentray mix` again with --set mix.max_length={context}",
     )
 
 
-def _samples(corpus: Corpus) -> Iterator[Sample]:
-    for part in (corpus.training, corpus.validation):
-        for samples in part.values():
-            yield from samples
+def _sources(corpus: Corpus) -> list[Sequence[Sample]]:
+    return [*corpus.training.values(), *corpus.validation.values()]

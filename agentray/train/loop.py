@@ -233,7 +233,7 @@ class _Training:
         """This worker's part of a step's samples; every worker computes every part's size alike."""
         first = step * self._config.batch_size
         drawn = [self._stream[first + i] for i in range(self._config.batch_size)]
-        names = [source.name for source in self._stream.sources]
+        names = [share.name for share in self._stream.shares]
         parts = [drawn[rank :: self._world] for rank in range(self._world)]
         samples = [[self._corpus.training[names[source]][row] for source, row in part] for part in parts]
         sources = [[names[source] for source, _ in part] for part in parts]

@@ -22,6 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 
 from agentray.errors import AgentrayError, DataError
 from agentray.mix.packing import pack
+from agentray.mix.rows import lengths
 from agentray.mix.samples import Sample
 from agentray.train.attention import ATTENTION
 from agentray.train.model import load, token_losses
@@ -121,17 +122,18 @@ def probe(sources: Sequence[Sequence[Sample]], limits: Sequence[int]) -> list[Sa
     exceeded = [limit for limit in limits if _longest(sources[0]) > limit]
     chosen: list[Sample] = []
     for source in sources:
-        members = sorted(source, key=lambda each: len(each.input_ids), reverse=True)[:2]
+        longest = np.argsort(-lengths(source), kind="stable")[:2]
+        members = [source[int(row)] for row in longest]
         chosen += members if len(members) > 1 else members * 2
-    lengths = [_SAMPLE_TOKENS - 8 * index for index in range(len(chosen))]
+    sizes = [_SAMPLE_TOKENS - 8 * index for index in range(len(chosen))]
     if exceeded:  # positions of one sample must not change with the length of another
-        lengths[0] = max(lengths[0], max(exceeded) + _BEYOND)
-        lengths[-1] = min(lengths[-1], min(exceeded) // 2)
-    return [_shorten(sample, length) for sample, length in zip(chosen, lengths, strict=True)]
+        sizes[0] = max(sizes[0], max(exceeded) + _BEYOND)
+        sizes[-1] = min(sizes[-1], min(exceeded) // 2)
+    return [_shorten(sample, length) for sample, length in zip(chosen, sizes, strict=True)]
 
 
 def _longest(samples: Sequence[Sample]) -> int:
-    return max(len(each.input_ids) for each in samples)
+    return int(lengths(samples).max())
 
 
 def _shorten(sample: Sample, length: int) -> Sample:

@@ -250,4 +250,4 @@ def _check_identity(out: Path, identity: Mapping[str, Any]) -> None:
 
 
 def _probabilities(stream: Stream) -> dict[str, float]:
-    return {source.name: round(source.probability, 6) for source in stream.sources}
+    return {share.name: round(share.probability, 6) for share in stream.shares}

@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 
 from agentray.config import (
     FilterConfig,
-    GeneralSource,
     MixConfig,
     OptimizerConfig,
     RolloutConfig,
@@ -18,7 +17,7 @@ from agentray.config import (
 )
 from agentray.errors import DataError, ResourceError, UsageError
 from agentray.mix.corpus import read_corpus
-from agentray.mix.corpus import run as mix
+from agentray.mix.run import run as mix
 from agentray.rollout.run import run as rollout
 from agentray.train import loop
 from agentray.train.run import run as train
@@ -46,7 +45,7 @@ def corpus(local_ray, tiny_model, tmp_path_factory):
     summary = mix(
         MixConfig(
             agent=[root / "filter"],
-            general=[GeneralSource(path=root / "chats.jsonl", name="chats")],
+            general=[root / "chats.jsonl"],
             out=root / "mix",
             model=tiny_model,
             eta=0.5,
@@ -278,7 +277,7 @@ def test_a_model_that_mixes_neighbours_trains_on_one_sample_a_row(corpus, tiny_m
     (tmp_path / "own.jinja").write_text(f"{{#- ours #}}{tokenizer.chat_template}")
     mixed = MixConfig(
         agent=[corpus.parent / "filter"],
-        general=[GeneralSource(path=corpus.parent / "chats.jsonl", name="chats")],
+        general=[corpus.parent / "chats.jsonl"],
         out=tmp_path / "mix",
         model=str(tmp_path / "model"),
         template=TemplateConfig(name=str(tmp_path / "own.jinja")),

@@ -83,8 +83,8 @@ def test_what_is_wrong_inside_a_list_is_mended_by_giving_the_list():
     with pytest.raises(UsageError) as caught:
         load(MixConfig, "mix", values=values)
     assert (caught.value.what, caught.value.fix) == (
-        "setting 'mix.general.0.path' is missing",
-        "--set mix.general=…",
+        "setting 'mix.sources.1.path' is missing",
+        "--set mix.sources=…",
     )
     with pytest.raises(UsageError, match=r"'mix\.general' is \[") as caught:
         load(MixConfig, "mix", values=values, overrides=["mix.general.0.name=x"])

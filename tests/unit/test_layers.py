@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "agentray"
 BASE = {"types", "errors"}
-CORE = BASE | {"plugins", "config", "manifest", "stage", "models", "cluster", "encoding", "chat"}
+CORE = BASE | {"plugins", "config", "manifest", "stage", "models", "cluster", "parallel", "encoding", "chat"}
 ACTING = CORE | {"sandbox", "env", "policy", "data", "rollout"}
 SCORING = ACTING | {"transforms", "evaluate"}
 OURS = {
@@ -19,6 +19,7 @@ OURS = {
     "stage": BASE | {"config", "manifest"},
     "models": BASE,
     "cluster": BASE,
+    "parallel": BASE | {"cluster"},
     "encoding": BASE,
     "chat": BASE | {"config", "models"},
     "sandbox": {"errors"},
@@ -51,6 +52,7 @@ THIRD_PARTY = {
     "stage": {"pydantic"},
     "models": set(),
     "cluster": {"ray"},
+    "parallel": {"ray"},
     "encoding": {"msgspec"},
     "chat": {"transformers"},
     "sandbox": set(),

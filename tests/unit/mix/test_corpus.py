@@ -7,7 +7,7 @@ import pytest
 from fakes import byte_tokenizer, stored_run, trajectory
 
 from agentray.chat.loading import fingerprint
-from agentray.config import GeneralSource, MixConfig, load
+from agentray.config import MixConfig, load
 from agentray.errors import DataError, UsageError
 from agentray.formats.conversations import write_messages
 from agentray.mix import corpus
