@@ -51,7 +51,7 @@ def ordered_map(
     if _has_ray():
         with connected():
             yield from _on_ray(function, items)
-    elif (num_cpus := len(os.sched_getaffinity(0))) > 1:
+    elif (num_cpus := _num_cpus()) > 1:
         yield from _on_processes(function, items, num_cpus)
     else:
         yield from map(function, items)
@@ -60,6 +60,11 @@ def ordered_map(
 def _has_ray() -> bool:
     ray = sys.modules.get("ray")
     return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and ray.is_initialized())
+
+
+def _num_cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _on_processes(

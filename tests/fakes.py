@@ -87,3 +87,32 @@ def stored_run(
     write_shard(directory / "shard-000000.parquet", list(trajectories))
     manifest.write(directory, manifest.Manifest("rollout", {"env": dict(env or {})}, {}))
     return directory
+
+
+def mixed_corpus(directory: Path, sources: Mapping[str, Sequence[Any]], **changes: Any) -> Path:
+    """The finished output of a mix: all samples for training, all sources on the agent side, η = 1."""
+    from agentray.mix.corpus import MIXTURE, ROWS, VERSION
+    from agentray.mix.rows import RowWriter
+
+    (directory / ROWS).mkdir(parents=True)
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "eta": 1.0,
+        "seed": 0,
+        "tokenizer": "",
+        "chat_template": None,
+        "agent": list(sources),
+        "weights": {},
+        "sources": {},
+    }
+    for number, (name, samples) in enumerate(sources.items()):
+        writer = RowWriter(directory / ROWS, f"{number:03d}")
+        for sample in samples:
+            writer.add(sample)
+        writer.close()
+        largest = max(int(each.input_ids.max()) for each in samples)
+        source = {"files": writer.files, "prefix_length": 0, "largest_id": largest, "validation": []}
+        document["sources"][name] = source
+    manifest.write_json(directory / MIXTURE, document | changes)
+    manifest.write(directory, manifest.Manifest("mix", {}, {}))
+    return directory

@@ -38,15 +38,14 @@ class Source(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_text(cls, value: Any) -> Any:
-        return _table(value) if isinstance(value, str | Path) else value
-
-    @model_validator(mode="after")
-    def _named_by_its_file(self) -> Source:
-        """The agent side tells unnamed trajectories apart by environment, the general side does not."""
-        if self.name or self.side == "agent":
-            return self
-        return self.model_copy(update={"name": self.path.stem})
+    def _complete(cls, value: Any) -> Any:
+        """Take `NAME=PATH` apart; a source on the general side is always named, if by its file."""
+        if isinstance(value, str | Path):
+            return _table(value)
+        if not isinstance(value, Mapping) or value.get("side") != "general" or value.get("name"):
+            return value
+        path = value.get("path")
+        return {**value, "name": Path(path).stem} if isinstance(path, str | Path) else value
 
 
 class MixConfig(Settings):

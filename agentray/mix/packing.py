@@ -16,8 +16,6 @@ import numpy.typing as npt
 from agentray.mix.samples import Ids, Sample
 
 Positions = npt.NDArray[np.int64]
-_MIN_SHARED = 16
-"""Fewest tokens that are worth sharing."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +131,14 @@ def _lay(members: Sequence[int], samples: Sequence[Sample], keys: Sequence[bytes
 
 
 class SharedPrefix:
-    """The prefix without loss that all samples of a source have in common, sample by sample."""
+    """The prefix without loss that all samples of a source have in common, found sample by sample.
 
-    def __init__(self) -> None:
+    Args:
+        minimum: Fewest tokens that are worth sharing.
+    """
+
+    def __init__(self, minimum: int = 16) -> None:
+        self._minimum = minimum
         self._first: Ids | None = None
         self._common = self._num_samples = 0
 
@@ -153,4 +156,4 @@ class SharedPrefix:
     @property
     def length(self) -> int:
         """Its tokens; 0 where it is not worth sharing."""
-        return self._common if self._num_samples > 1 and self._common >= _MIN_SHARED else 0
+        return self._common if self._num_samples > 1 and self._common >= self._minimum else 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from agentray.mix.packing import pack, shared_prefix_length
+from agentray.mix.packing import SharedPrefix, pack
 from agentray.mix.samples import Sample
 
 RNG = np.random.default_rng(0)
@@ -57,10 +57,17 @@ def test_a_shared_instruction_is_laid_once_per_row():
     assert len(row.input_ids) == len(PREFIXES[0]) + 5 * 10
 
 
+def shared(samples, minimum=16):
+    found = SharedPrefix(minimum)
+    for each in samples:
+        found.add(each)
+    return found.length
+
+
 def test_the_common_prefix_ends_before_any_loss_and_any_difference():
     together = [Sample(each.input_ids, each.loss_mask) for each in (sample(10, 0), sample(12, 0))]
-    assert shared_prefix_length(together) == 20
-    assert shared_prefix_length(together, minimum=21) == 0
+    assert shared(together) == 20
+    assert shared(together, minimum=21) == 0
     early = Sample(together[0].input_ids, np.arange(30) >= 17)
-    assert shared_prefix_length([together[1], early]) == 17
-    assert shared_prefix_length(together[:1]) == 0
+    assert shared([together[1], early]) == 17
+    assert shared(together[:1]) == 0

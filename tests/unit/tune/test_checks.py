@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+from fakes import mixed_corpus
 
-from agentray import manifest
 from agentray.config import EvaluateConfig, TrainConfig, TuneConfig
 from agentray.errors import DataError, UsageError
-from agentray.mix.corpus import Corpus, _write
 from agentray.mix.samples import Sample
 from agentray.tune.run import _failed, run
 
@@ -15,11 +14,7 @@ from agentray.tune.run import _failed, run
 def mixed(tmp_path):
     """A tokenized corpus of one agent sample."""
     sample = Sample(np.array([1, 2], np.int32), np.array([False, True]), 0)
-    directory = tmp_path / "mix"
-    directory.mkdir()
-    _write(directory, Corpus({"count": [sample]}, {}, ("count",), {}, eta=1.0, seed=0))
-    manifest.write(directory, manifest.Manifest("mix", {}, {}))
-    return directory
+    return mixed_corpus(tmp_path / "mix", {"count": [sample]})
 
 
 def sweep(data, out, model="no/such/model", etas=(1.0,), **evaluate):
