@@ -255,7 +255,7 @@ class Progress(Protocol):
 
         Args:
             done: Finished units.
-            total: All units.
+            total: All units; 0 where that is not known.
             slowest: A line each for what has been running longest.
             fields: Named values.
         """

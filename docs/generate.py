@@ -24,6 +24,8 @@ TABLES: dict[str, type[config.Settings]] = {
     "contamination": config.ContaminationConfig,
     "report": config.ReportConfig,
     "rescore": config.RescoreConfig,
+    "export": config.ExportConfig,
+    "import": config.ImportConfig,
     "serve": config.ServeConfig,
     "rollout.engine, evaluate.engine, serve.engine": config.EngineConfig,
     "rollout.sampling, evaluate.sampling": config.SamplingConfig,

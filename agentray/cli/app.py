@@ -21,6 +21,7 @@ from agentray.cli.recipes import quickstart, run
 from agentray.cli.report import report
 from agentray.cli.rescore import rescore
 from agentray.cli.runs import runs
+from agentray.cli.transfer import export, import_
 from agentray.config import (
     EvaluateConfig,
     FilterConfig,
@@ -51,6 +52,8 @@ app.command("overall")(overall)
 app.command("errors")(errors)
 app.command("rescore")(rescore)
 app.command("contamination")(contamination)
+app.command("export")(export)
+app.command("import")(import_)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -64,7 +64,7 @@ def _bar(label: str) -> Iterator[Progress]:
             done: int, total: int, *, slowest: Sequence[str] = (), **fields: float | int | str
         ) -> None:
             shown.slowest = slowest if done < total else ()
-            shown.update(task, completed=done, total=total, shown=_fields(fields))
+            shown.update(task, completed=done, total=total or None, shown=_fields(fields))
 
         yield report
 
@@ -77,7 +77,8 @@ def _plain(label: str) -> Progress:
         now = time.monotonic()
         if now - last >= _PLAIN_EVERY_S or done == total:
             last = now
-            print(f"{label}: {done}/{total} {_fields(fields)}", file=sys.stderr, flush=True)
+            of = f"/{total}" if total else ""
+            print(f"{label}: {done}{of} {_fields(fields)}", file=sys.stderr, flush=True)
 
     return report
 

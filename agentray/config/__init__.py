@@ -20,13 +20,16 @@ from agentray.config.stages import (
     TuneConfig,
 )
 from agentray.config.suites import JudgeConfig, SuiteConfig, SuiteDataConfig
+from agentray.config.transfer import ExportConfig, ImportConfig
 
 __all__ = [
     "ContaminationConfig",
     "EngineConfig",
     "EnvSettings",
     "EvaluateConfig",
+    "ExportConfig",
     "FilterConfig",
+    "ImportConfig",
     "JudgeConfig",
     "MixConfig",
     "OptimizerConfig",

@@ -17,7 +17,10 @@ Reason = Literal[
     "conflicting_loss",
     "conflicting_reasoning",
     "cut_off_line",
+    "failed",
     "fractional_weight",
+    "has_reasoning",
+    "has_tools",
     "image_part",
     "loss_on_user",
     "nested_too_deeply",
@@ -27,9 +30,12 @@ Reason = Literal[
     "preference",
     "record_weight",
     "refusal",
+    "reply_without_loss",
+    "roles_do_not_alternate",
     "two_system_prompts",
     "unencodable_text",
     "unknown_role",
+    "unstorable",
     "unsupported_part",
 ]
 

@@ -6,14 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from chats import write_messages
 
 from agentray.errors import DataError, UsageError
-from agentray.formats.conversations import (
-    conversation_of,
-    read_conversations,
-    to_agentinstruct,
-    write_messages,
-)
+from agentray.formats.conversations import conversation_of, read_conversations
 from agentray.types import Conversation, Message
 
 ROOT = Path(__file__).parents[3]
@@ -248,20 +244,6 @@ def test_conversations_survive_writing_and_reading(tmp_path):
     assert json.loads(record["messages"][2]["tool_calls"][0]["function"]["arguments"]) == {"x": [1, "ü"]}
 
 
-def test_agentinstruct_records_survive_writing_and_reading(tmp_path):
-    conversation = (
-        Message("user", "rules"),
-        Message("assistant", "Ok."),
-        Message("tool", "task"),
-        Message("assistant", "Act: finish", loss=True),
-    )
-    record = to_agentinstruct(Conversation(conversation), "os_0")
-    assert conversation_of(record).messages == conversation
-    assert [turn["loss"] for turn in record["conversations"]] == [None, False, None, True]
-    with pytest.raises(DataError, match="os_0"):
-        to_agentinstruct([Message("assistant", "", tool_calls=(CALL,))], "os_0")
-
-
 @needs_data
 @pytest.mark.parametrize(
     ("name", "number", "unknown"),
@@ -269,7 +251,7 @@ def test_agentinstruct_records_survive_writing_and_reading(tmp_path):
         ("general_instructions/sharegpt_dummy_conversation_head.json", 500, {}),
         ("general_instructions/glaive_toolcall_en_head.json", 200, {}),
         ("general_instructions/user_oriented_davinci003_head.jsonl", 180, {"prompt": 180, "target": 180}),
-        ("agent_trajectories/agentinstruct_samples.jsonl", 18, {"environment": 18}),
+        ("agent_trajectories/agentinstruct_samples.jsonl", 18, {}),
         ("agent_trajectories/fireact_multitask_multimethod_head.jsonl", 1567, {}),
     ],
 )

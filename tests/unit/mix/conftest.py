@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from chats import write_messages
 from fakes import byte_tokenizer, stored_run, trajectory
 
 from agentray.config import MixConfig
-from agentray.formats.conversations import write_messages
 from agentray.types import Message, Reply, Task, Turn
 
 

@@ -5,10 +5,10 @@ import json
 from decimal import Decimal
 
 import pytest
+from chats import write_messages
 from machine import needs_sandbox
 
 from agentray.errors import DataError, UsageError
-from agentray.formats.conversations import write_messages
 from agentray.sandbox import backends
 from agentray.suites.benchmark import Answer
 from agentray.suites.gsm8k import Gsm8k, read_number

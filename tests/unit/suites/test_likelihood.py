@@ -3,11 +3,11 @@
 from contextlib import contextmanager
 
 import pytest
+from chats import write_messages
 from endpoint import served
 from fakes import byte_tokenizer
 
 from agentray.config import SuiteConfig, load
-from agentray.formats.conversations import write_messages
 from agentray.suites import likelihood
 from agentray.suites import run as stage
 from agentray.suites.benchmark import Question
