@@ -22,7 +22,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="Output directory.")]
 
 
 def resolved(
-    kind: type[_C], table: str, file: Path | None, sets: list[str] | None, dry_run: bool, **values: Any
+    kind: type[_C], table: str, file: Path | None, sets: list[str] | None, dry_run: bool, /, **values: Any
 ) -> _C:
     """Resolved settings of a stage; with `dry_run`, print them and stop.
 

@@ -13,18 +13,22 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, count, islice
+from itertools import chain, islice
 from pathlib import Path
 
 from agentray import manifest
 from agentray.config.transfer import ExportConfig, ImportConfig
+from agentray.data.reading import RunReader
 from agentray.data.records import table, to_row
-from agentray.data.store import SEGMENT_ROWS, read_run, write_shard
+from agentray.data.shards import ShardWriter
 from agentray.errors import AgentrayError, DataError, UsageError
 from agentray.formats.facts import FACTS
 from agentray.formats.registry import get
 from agentray.stage import Stage
 from agentray.types import Progress, Rejection, Trajectory, silent
+
+_BATCH = 256
+"""Trajectories made into rows at once."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,8 @@ class ImportSummary:
 class _Counted:
     """Trajectories on their way into a file, counted; called with those that the format cannot hold."""
 
-    def __init__(
-        self, keeps: Collection[str], trajectories: Collection[Trajectory], progress: Progress
-    ) -> None:
-        self._keeps, self._trajectories, self._progress = keeps, trajectories, progress
+    def __init__(self, keeps: Collection[str], run: RunReader, progress: Progress) -> None:
+        self._keeps, self._run, self._progress = keeps, run, progress
         self.refused, self.lost = Counter[str](), Counter[str]()
         self.examples: dict[str, str] = {}
 
@@ -74,12 +76,12 @@ class _Counted:
         self.examples.setdefault(each.reason, f"{each.place}: {each.detail}")
 
     def __iter__(self) -> Iterator[Trajectory]:
-        for done, each in enumerate(self._trajectories, 1):
+        for done, each in enumerate(self._run, 1):
             before = self.refused.total()
             yield each
             if self.refused.total() == before:
                 self.lost.update(name for name, has in FACTS.items() if name not in self._keeps and has(each))
-            self._progress(done, len(self._trajectories), refused=self.refused.total())
+            self._progress(done, len(self._run), refused=self.refused.total())
 
 
 def export(config: ExportConfig, progress: Progress = silent) -> ExportSummary:
@@ -95,8 +97,8 @@ def export(config: ExportConfig, progress: Progress = silent) -> ExportSummary:
     manifest.read(config.run)
     if config.out.exists():
         raise UsageError(f"{str(config.out)!r} exists", "it would be overwritten", "give another --out")
-    contents = read_run(config.run)
-    counted = _Counted(form.keeps, contents.trajectories, progress)
+    run = RunReader(config.run)
+    counted = _Counted(form.keeps, run, progress)
     manifest.make_directory(config.out.parent)
     partial = config.out.with_name(f".{config.out.name}.{os.getpid()}")
     try:
@@ -118,7 +120,7 @@ def export(config: ExportConfig, progress: Progress = silent) -> ExportSummary:
         refused=dict(counted.refused),
         examples=counted.examples,
         lost=dict(counted.lost),
-        set_aside=contents.set_aside,
+        set_aside=run.set_aside,
         wall_s=time.monotonic() - started_s,
     )
 
@@ -192,11 +194,13 @@ def _settled(
 
 def _stored(found: Iterable[Trajectory | Rejection], out: Path) -> Iterator[Trajectory | Rejection]:
     """All that was found, with the trajectories written as shards."""
-    waiting, numbers = iter(found), count()
-    while batch := list(islice(waiting, SEGMENT_ROWS)):
-        if good := [each for each in batch if isinstance(each, Trajectory)]:
-            write_shard(out / f"shard-{next(numbers):06d}.parquet", good)
-        yield from batch
+    waiting = iter(found)
+    with ShardWriter(out) as writer:
+        while batch := list(islice(waiting, _BATCH)):
+            rows = [to_row(each) for each in batch if isinstance(each, Trajectory)]
+            if rows:
+                writer.add(table(rows))
+            yield from batch
 
 
 def _storable(found: Trajectory | Rejection) -> Trajectory | Rejection:
