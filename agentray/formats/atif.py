@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import agentray
-from agentray.data.records import from_row, head, tail, turn_row
+from agentray.data.records import from_row, to_row
 from agentray.errors import DataError
 from agentray.formats.base import Format, Record, conversation
 from agentray.formats.calls import tools_of
 from agentray.formats.facts import FACTS
 from agentray.formats.reasons import Unusable, short
 from agentray.formats.turns import holds, message_of
-from agentray.types import Conversation, Message, Trajectory, Turn
+from agentray.types import Conversation, Message, Trajectory
 
 VERSION = "ATIF-v1.7"
 _OURS = "agentray"
@@ -75,10 +75,10 @@ class Atif(Format):
 
     def record(self, trajectory: Trajectory) -> Record:
         """The whole trajectory, also where it failed."""
-        row = head(trajectory) | tail(trajectory)
-        known = {name: value for name, value in row.items() if name not in ("key", "prompt")}
+        row = to_row(trajectory)
+        known = {name: value for name, value in row.items() if name not in ("key", "prompt", "turns")}
         steps = [_context(each) for each in trajectory.prompt]
-        steps += [_step(each, trajectory.policy) for each in trajectory.turns]
+        steps += [_step(each, trajectory.policy) for each in row["turns"]]
         if not steps:
             raise Unusable("no_messages", "nothing was said in the attempt")
         return {
@@ -107,15 +107,14 @@ def _context(message: Message) -> dict[str, Any]:
     return {"source": message.role, "message": message.content}
 
 
-def _step(turn: Turn, policy: str) -> dict[str, Any]:
-    """The step of a reply and its observation."""
-    row = turn_row(turn)
-    step: dict[str, Any] = {"source": "agent", "message": turn.reply.text, "llm_call_count": 1}
+def _step(row: Mapping[str, Any], policy: str) -> dict[str, Any]:
+    """The step of a reply and its observation, from a turn's row."""
+    step: dict[str, Any] = {"source": "agent", "message": row["text"], "llm_call_count": 1}
     step["model_name"] = row["model"] or policy
-    if turn.reply.reasoning is not None:
-        step["reasoning_content"] = turn.reply.reasoning
-    if turn.observation:
-        step["observation"] = {"results": [{"content": turn.observation}]}
+    if row["reasoning"] is not None:
+        step["reasoning_content"] = row["reasoning"]
+    if row["observation"]:
+        step["observation"] = {"results": [{"content": row["observation"]}]}
     metrics = {theirs: row[ours] for ours, theirs in _METRICS.items() if row[ours] is not None}
     rest = {name: value for name, value in row.items() if name not in _SAID and value is not None}
     return step | ({"metrics": metrics} if metrics else {}) | {"extra": {_OURS: rest}}
