@@ -24,6 +24,8 @@ from agentray.types import Progress, silent
 Minutes = Annotated[
     float | None, typer.Option(help="Cut sizes that the recipe names to fit this time.", min=0.1)
 ]
+_SHOWN = 4
+"""Figures of a stage's summary in its line."""
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every stage's settings and stop.")]
 
 
@@ -129,14 +131,16 @@ def _plan(recipe: Recipe) -> dict[str, Any]:
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
-    """The first plain figures of a summary, on one line."""
-    plain = {name: value for name, value in counts.items() if isinstance(value, int | float) and value}
-    shown = (
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in list(plain.items())[:4]
-        if name != "wall_s"
-    )
-    return ", ".join(shown)
+    """The first figures of a summary, on one line: scores, else numbers, tables of numbers as their sums."""
+    if scores := counts.get("scores"):
+        means = ((name, score.get("mean", score.get("after"))) for name, score in scores.items())
+        return ", ".join(f"{name} {mean:.3g}" for name, mean in means if mean is not None)
+    figures: dict[str, float] = {}
+    for name, value in counts.items():
+        rows = value.values() if isinstance(value, Mapping) else [value]
+        if name != "wall_s" and rows and all(type(each) in (int, float) for each in rows) and sum(rows):
+            figures[name] = sum(rows)
+    return ", ".join(f"{name} {value:.4g}" for name, value in list(figures.items())[:_SHOWN])
 
 
 def _scores(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
