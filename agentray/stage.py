@@ -75,14 +75,17 @@ class Stage(Generic[S]):
                 f"it is {document.stage!r}",
                 "give another --out",
             )
-        before = self._check_identity()
+        before = self.check()
         if any(before.get(key) != self._identity[key] for key in self._growing if key in self._identity):
             return None
         known = {field.name for field in fields(self._summary)}  # type: ignore[arg-type]
         return self._summary(**{key: value for key, value in document.counts.items() if key in known})
 
-    def begin(self) -> None:
+    def begin(self, facts: Mapping[str, Any] | None = None) -> None:
         """Make the directory ready: emptied for a stage that is made anew, claimed for one that resumes.
+
+        Args:
+            facts: What else `plan.json` says, as JSON; see `note`.
 
         Raises:
             UsageError: It is a file, holds something else, or another run.
@@ -91,8 +94,12 @@ class Stage(Generic[S]):
             manifest.start_over(self.out, self.name, self._inputs)
             return
         manifest.make_directory(self.out)
-        self._check_identity()
-        manifest.write_json(self.out / PLAN, self._identity)
+        self.check()
+        self.note(facts or {})
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Write `plan.json`: the identity, and facts that may differ between a run and its continuation."""
+        manifest.write_json(self.out / PLAN, {**facts, **(self._identity or {})})
 
     def complete(self, summary: S, within: Mapping[str, Any] | None = None) -> S:
         """Write the manifest, which says that the stage is complete; returns the summary.
@@ -116,23 +123,39 @@ class Stage(Generic[S]):
         manifest.write(self.out, document)
         return summary
 
-    def _check_identity(self) -> Mapping[str, Any]:
-        """What `plan.json` says; empty where there is none.
+    def check(self) -> Mapping[str, Any]:
+        """What `plan.json` says; empty where there is none. `begin` and `finished` check too.
 
         Raises:
             UsageError: It is of another run; the message names the differences.
             DataError: It cannot be read.
         """
-        path = self.out / PLAN
-        if self._identity is None or not path.exists():
+        if self._identity is None:
             return {}
-        try:
-            before = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(f"cannot read {str(path)!r}", repr(error), "give another --out") from error
+        before = read_plan(self.out)
         now = json.loads(json.dumps(self._identity, default=str))
-        different = [key for key in now if key not in self._growing and before.get(key) != now[key]]
+        keys = before.keys() & (now.keys() - set(self._growing))  # an earlier version may have had fewer
+        different = [key for key in now if key in keys and before[key] != now[key]]
         if different:
             changes = (f"{key}: {before.get(key)!r} there, {now[key]!r} here" for key in different)
             raise UsageError(f"{str(self.out)!r} holds another run", ", ".join(changes), "give another --out")
         return before
+
+
+def read_plan(out: Path) -> dict[str, Any]:
+    """What `plan.json` in the output of a stage that resumes says; empty where there is none.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    path = out / PLAN
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(
+            f"cannot read {str(path)!r}",
+            f"it does not hold a plan: {error}",
+            "give another --out, or remove the file if the settings are those that the run began with",
+        ) from error

@@ -18,9 +18,8 @@ from typing import Any
 from agentray.data.lock import owner
 from agentray.data.reading import RunReader
 from agentray.errors import UsageError
+from agentray.stage import PLAN
 
-PLAN = "plan.json"
-"""File in which a rollout says what it will make."""
 _COLUMNS = ("env", "task_id", "sample", "reward", "error")
 
 

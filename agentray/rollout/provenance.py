@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from agentray.config import RolloutConfig
-from agentray.data.runs import PLAN
-from agentray.errors import DataError, UsageError, without_secrets
+from agentray.env import build
+from agentray.errors import DataError, without_secrets
 from agentray.models import model_version
 from agentray.policy.address import is_endpoint
 from agentray.policy.resolve import addresses, resolve_policy, served_name
-from agentray.types import PolicySpec, Source
+from agentray.stage import PLAN, read_plan
+from agentray.types import EnvSpec, Family, PolicySpec, Source
 
 _HOW_NOT_WHAT = {
     "out",
@@ -34,29 +35,20 @@ _HOW_NOT_WHAT = {
     "model",
 }
 """Settings that may change between a run and its resumption; the policy's name says which model it is."""
-_GROWING = {"num_tasks", "samples"}
+GROWING = {"num_tasks", "samples"}
+"""Settings that a longer run may raise to continue a shorter one."""
 
 
 @dataclass(frozen=True)
 class Before:
     """What the plan of an earlier start says; empty where there was none."""
 
-    plan: Mapping[str, Any]
-
-    @property
-    def model(self) -> str | None:
-        """The model of the endpoint that the run began with."""
-        return str(self.plan["policy"]) if self.plan.get("endpoint") else None
-
-    @property
-    def answered_by(self) -> list[Source]:
-        """Everyone who answered."""
-        return [Source(**each) for each in self.plan.get("answered_by", ())]
-
-    @property
-    def adapted(self) -> dict[str, Sequence[str]]:
-        """What endpoints were asked differently."""
-        return dict(self.plan.get("adapted", {}))
+    model: str | None
+    """The model of the endpoint that the run began with."""
+    answered_by: Sequence[Source]
+    """Everyone who answered."""
+    adapted: Mapping[str, Sequence[str]]
+    """What endpoints were asked differently."""
 
 
 def before(out: Path) -> Before:
@@ -65,19 +57,16 @@ def before(out: Path) -> Before:
     Raises:
         DataError: It cannot be read.
     """
-    path = out / PLAN
-    if not path.exists():
-        return Before({})
+    plan = read_plan(out)
     try:
-        plan = dict(json.loads(path.read_text(encoding="utf-8")))
-        found = Before(plan)
-        assert all(isinstance(each, Source) for each in found.answered_by) and found.adapted is not None
-        return found
-    except (OSError, ValueError, TypeError) as error:
+        return Before(
+            model=str(plan["policy"]) if plan.get("endpoint") else None,
+            answered_by=[Source(**each) for each in plan.get("answered_by", ())],
+            adapted=dict(plan.get("adapted", {})),
+        )
+    except (KeyError, ValueError, TypeError) as error:
         raise DataError(
-            f"cannot read {str(path)!r}",
-            f"no plan: {error}",
-            "give another --out, or remove the file if the settings are those that the run began with",
+            f"cannot read {str(out / PLAN)!r}", f"it does not hold a plan: {error!r}", "give another --out"
         ) from error
 
 
@@ -120,17 +109,31 @@ def identity(config: RolloutConfig, policy: PolicySpec) -> dict[str, Any]:
     return {**document, "model_version": model_version(config.policy)}
 
 
-def check_plan(out: Path, begun: Before, now: Mapping[str, Any]) -> None:
-    """Refuse a directory that holds a run of another plan; a longer plan may continue a shorter one.
+@dataclass(frozen=True)
+class UsedEnvironment:
+    """An environment as a run used it, for the stages that read the run."""
 
-    Raises:
-        UsageError: It does; the message names the difference.
-    """
-    there = begun.plan
-    different = [key for key in now if key in there and key not in _GROWING and there[key] != now[key]]
-    if different:
-        changes = ", ".join(f"{key}: {there[key]!r} there, {now[key]!r} here" for key in different)
-        raise UsageError(f"{str(out)!r} holds another run", changes, "give another --out")
+    entry_point: str
+    settings: Mapping[str, Any]
+    version: str
+    """Of its tasks."""
+    family: Family
+    reward_threshold: float
+
+
+def used(specs: Iterable[EnvSpec]) -> dict[str, UsedEnvironment]:
+    """The environments of a run, by id."""
+    built = {spec.id: (spec, build(spec)) for spec in specs}
+    return {
+        name: UsedEnvironment(
+            entry_point=spec.entry_point,
+            settings=spec.kwargs,
+            version=getattr(environment, "version", "1"),
+            family=environment.family,
+            reward_threshold=environment.reward_threshold,
+        )
+        for name, (spec, environment) in built.items()
+    }
 
 
 def answers(
@@ -140,5 +143,5 @@ def answers(
     everyone = dict.fromkeys([*begun.answered_by, *answered_by])
     return {
         "answered_by": [asdict(each) for each in everyone],
-        "adapted": begun.adapted | {name: list(what) for name, what in adapted.items()},
+        "adapted": {**begun.adapted} | {name: list(what) for name, what in adapted.items()},
     }

@@ -18,7 +18,6 @@ from typing import Any
 from agentray import manifest
 from agentray.cluster import connected
 from agentray.config import RolloutConfig
-from agentray.data.runs import PLAN
 from agentray.data.store import RunStore
 from agentray.env import build, resolve
 from agentray.env.registry import load_attribute
@@ -29,8 +28,9 @@ from agentray.rollout.dispatch import Dispatcher, Observer
 from agentray.rollout.leases import Rules
 from agentray.rollout.plan import Plan
 from agentray.rollout.protocol import Limits, Worker
-from agentray.rollout.provenance import answers, before, check_plan, identity, policy_of
+from agentray.rollout.provenance import GROWING, UsedEnvironment, answers, before, identity, policy_of, used
 from agentray.rollout.worker import LocalWorker
+from agentray.stage import Stage
 from agentray.types import EnvSpec, PolicySpec, Progress, Sampling, silent
 
 _LOG = "log.jsonl"
@@ -79,6 +79,8 @@ class RolloutSummary:
     """By endpoint, what it is asked differently because it refused the usual way."""
     next_step: str
     """What to do about failed attempts; empty where there are none."""
+    environments: Mapping[str, UsedEnvironment]
+    """What later stages need to know of the environments, by id."""
     set_aside: list[str] = field(default_factory=list)
     """Shards that could not be read; their attempts were made again."""
 
@@ -92,7 +94,6 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
         PolicyError: The policy cannot act at all.
         ResourceError: Another process has the run open, or the cluster or the disk lacks what it needs.
     """
-    started = time.monotonic()
     specs = [resolve(name, config.env.get(name)) for name in config.envs]
     begun = before(config.out)
     policy = policy_of(config, begun)
@@ -101,15 +102,18 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
     _check_task_policy(config, specs, policy)
     plan = Plan(config, specs, policy.id)
     what = identity(config, policy)
-    check_plan(config.out, begun, what)
+    stage = Stage("rollout", config, config.out, RolloutSummary, identity=what, growing=GROWING)
+    stage.check()
     with RunStore(config.out, retry_failed=config.retry_failed) as store:
         counts = RunCounts(plan.size, plan.thresholds, progress, config.out / _LOG)
         resumed = plan.skip(store.earlier, counts.count)
         store.earlier.clear()
         if resumed < plan.size:  # what says that the run is complete is of a smaller plan
             (config.out / manifest.NAME).unlink(missing_ok=True)
-        known = answers(begun, (), {})
-        manifest.write_json(config.out / PLAN, {**what, "planned": plan.size, **known})
+        known, environments = answers(begun, (), {}), used(specs)
+        plain = {name: asdict(each) for name, each in environments.items()}
+        facts = {"planned": plan.size, "environments": plain}
+        stage.begin({**facts, **known})
         tail_s = 0.0
         try:
             if resumed < plan.size:
@@ -119,15 +123,12 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
             counts.close()
             if counts.answered_by or counts.adapted:
                 known = answers(begun, counts.answered_by, counts.adapted)
-                manifest.write_json(config.out / PLAN, {**what, "planned": plan.size, **known})
+                stage.note({**facts, **known})
         set_aside = store.set_aside
-    wall_s = time.monotonic() - started
-    measured = {"resumed": resumed, "tail_s": tail_s, "wall_s": wall_s, **known}
-    summary = _summary(config, plan, counts, measured, set_aside)
-    values = {key: value for key, value in asdict(summary).items() if key != "out"}
-    document = manifest.Manifest("rollout", config.model_dump(mode="json"), values, {}, summary.wall_s)
-    manifest.write(config.out, document)
-    return summary
+    measured = {"resumed": resumed, "tail_s": tail_s, "wall_s": stage.wall_s, **known}
+    return stage.complete(
+        _summary(config, plan, counts, {**measured, "environments": environments}, set_aside)
+    )
 
 
 def _summary(

@@ -60,7 +60,7 @@ def test_what_is_stored_is_left_out_however_the_stream_is_found_again(tmp_path, 
 @pytest.mark.parametrize("text", [b"", b"\xff", b"[1]", b"null"])
 def test_a_damaged_plan_is_a_data_error_and_stays(tmp_path, text):
     (tmp_path / PLAN).write_bytes(text)
-    with pytest.raises(DataError, match="no plan"):
+    with pytest.raises(DataError, match="does not hold a plan"):
         run(RolloutConfig(envs=["count"], num_workers=0, num_tasks=1, out=tmp_path))
     assert (tmp_path / PLAN).read_bytes() == text
 

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from agentray.env.count import Count
 from agentray.errors import UsageError
 from agentray.rollout import run as stage
 from agentray.rollout.run import run
+from agentray.stage import read_plan
 from agentray.types import EnvSpec
 
 
@@ -53,3 +55,11 @@ def test_a_run_that_is_complete_stays_so_when_it_is_asked_for_again(tmp_path, mo
     with pytest.raises(TypeError):
         run(config(tmp_path))
     assert manifest.read(tmp_path).counts["planned"] == 10
+
+
+def test_a_run_stores_what_later_stages_need_of_its_environments(tmp_path):
+    summary = run(config(tmp_path, env={"count": {"length": 3}}))
+    stored = manifest.read(tmp_path).counts["environments"]
+    assert stored == {"count": asdict(summary.environments["count"])} == read_plan(tmp_path)["environments"]
+    expected = {"settings": {"length": 3}, "version": "1", "family": "held_in", "reward_threshold": 1.0}
+    assert stored["count"] == {"entry_point": "agentray.env.count:Count", **expected}

@@ -1,0 +1,74 @@
+"""What stages share: the same identity in the same directory is the same run."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from agentray import manifest
+from agentray.config import Settings
+from agentray.errors import DataError, UsageError
+from agentray.stage import PLAN, Stage, read_plan
+
+
+class Config(Settings):
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Summary:
+    made: int
+
+
+def stage(out, **identity):
+    return Stage("demo", Config(), out, Summary, identity=identity, growing={"size"})
+
+
+def test_a_finished_stage_has_its_summary_until_it_grows(tmp_path):
+    first = stage(tmp_path, size=1, seed=3)
+    assert first.finished() is None
+    first.begin()
+    first.complete(Summary(7))
+    assert stage(tmp_path, size=1, seed=3).finished() == Summary(7)
+    assert stage(tmp_path, size=2, seed=3).finished() is None
+
+
+def test_another_identity_is_refused_and_the_difference_named(tmp_path):
+    stage(tmp_path, size=1, seed=3).begin()
+    before = (tmp_path / PLAN).read_bytes()
+    for refused in (stage(tmp_path, size=1, seed=4).check, stage(tmp_path, size=1, seed=4).begin):
+        with pytest.raises(UsageError, match="another run") as caught:
+            refused()
+        assert caught.value.why == "seed: 3 there, 4 here"
+    assert (tmp_path / PLAN).read_bytes() == before
+
+
+def test_a_setting_that_an_earlier_version_did_not_have_makes_no_other_run(tmp_path):
+    stage(tmp_path, seed=3).begin()
+    stage(tmp_path, seed=3, new=1).begin()
+    assert read_plan(tmp_path)["new"] == 1
+
+
+def test_facts_stand_beside_the_identity_and_may_change(tmp_path):
+    begun = stage(tmp_path, seed=3)
+    begun.begin({"planned": 5})
+    begun.note({"planned": 6, "seed": 4})
+    assert read_plan(tmp_path) == {"planned": 6, "seed": 3}
+    stage(tmp_path, seed=3).check()
+
+
+def test_a_plan_that_cannot_be_read_is_a_data_error(tmp_path):
+    (tmp_path / PLAN).write_text("[1, 2]")
+    with pytest.raises(DataError, match="does not hold a plan"):
+        stage(tmp_path, seed=3).begin()
+
+
+def test_a_stage_without_identity_is_made_anew(tmp_path):
+    out = tmp_path / "out"
+    for _ in range(2):
+        made = Stage("demo", Config(), out, Summary)
+        made.begin()
+        assert not list(out.iterdir())
+        made.complete(Summary(1))
+    document = json.loads((out / manifest.NAME).read_text())
+    assert (document["stage"], document["config"], document["counts"]) == ("demo", {"size": 1}, {"made": 1})
