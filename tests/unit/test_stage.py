@@ -72,3 +72,41 @@ def test_a_stage_without_identity_is_made_anew(tmp_path):
         made.complete(Summary(1))
     document = json.loads((out / manifest.NAME).read_text())
     assert (document["stage"], document["config"], document["counts"]) == ("demo", {"size": 1}, {"made": 1})
+
+
+def test_the_output_of_another_stage_is_refused(tmp_path):
+    other = Stage("other", Config(), tmp_path, Summary, identity={})
+    other.begin()
+    other.complete(Summary(1))
+    with pytest.raises(UsageError, match="another stage"):
+        stage(tmp_path).finished()
+    with pytest.raises(UsageError, match="another stage"):
+        Stage("demo", Config(), tmp_path, Summary)
+
+
+def test_a_stage_that_is_made_anew_empties_its_own_output_and_nothing_else(tmp_path):
+    source, mine = tmp_path / "in.txt", tmp_path / "mine"
+    source.write_text("1")
+    mine.mkdir()
+    (mine / "file").write_text("")
+    with pytest.raises(UsageError, match="may be yours"):
+        Stage("demo", Config(), mine, Summary, inputs=[source])
+    with pytest.raises(UsageError, match="overlaps"):
+        Stage("demo", Config(), tmp_path, Summary, inputs=[source])
+    for made in (1, 2):
+        again = Stage("demo", Config(), tmp_path / "out", Summary, inputs=[source])
+        again.begin()
+        assert list(again.out.iterdir()) == []
+        (again.out / "content").write_text("")
+        again.complete(Summary(made))
+
+
+def test_the_manifest_says_what_was_read_and_what_came_of_it(tmp_path):
+    source = tmp_path / "in.txt"
+    source.write_text("1")
+    done = Stage("demo", Config(), tmp_path / "out", Summary, inputs=[source])
+    done.begin()
+    done.complete(Summary(3), {"made": 0, "read": 9})
+    found = manifest.read(tmp_path / "out")
+    assert (found.stage, found.config, found.counts) == ("demo", {"size": 1}, {"made": 3, "read": 9})
+    assert found.inputs == {str(source): manifest.digest(source)}
