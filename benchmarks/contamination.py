@@ -31,11 +31,10 @@ from processes import TreeSampler
 
 from agentray import manifest
 from agentray.config import ContaminationConfig
-from agentray.contamination.examples import read_examples
-from agentray.contamination.search import Search
-from agentray.contamination.sources import parse_source
+from agentray.contamination.parse import parse_source
+from agentray.contamination.search import Search, read_examples
 from agentray.contamination.spans import build_index
-from agentray.contamination.words import WordTokenizer
+from agentray.contamination.tokens import WordTokenizer
 
 LENGTH = 10
 _NUM_EXAMPLES, _EXAMPLE_WORDS = 1000, 100

@@ -54,10 +54,10 @@ def _show(summary: ContaminationSummary) -> None:
     console.table({_label(each): _row(each) for each in summary.overlaps})
     for name, text in summary.training.items():
         size = f"{text.documents} documents, {text.text_bytes / 1e6:.1f} MB, {text.tokens} tokens"
-        print(f"{name}: {size}, left out: {dict(text.left_out) or 'none'}")
+        print(f"{name}: {size}, excluded: {dict(text.left_out) or 'none'}")
     for name, left_out in summary.test_left_out.items():
         if left_out:
-            print(f"{name}, left out: {dict(left_out)}")
+            print(f"{name}, excluded: {dict(left_out)}")
     for each in summary.overlaps:
         if dirty := [one.example for one in each.contaminated[: each.dirty]]:
             more = ", …" if len(dirty) > _SHOWN_NAMES else ""

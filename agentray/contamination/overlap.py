@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from agentray.contamination.examples import ExampleSet
+from agentray.contamination.search import ExampleSet
 from agentray.contamination.spans import Spans, covered
 
 

@@ -16,26 +16,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from agentray import manifest
 from agentray.cluster import connected
 from agentray.config import ContaminationConfig
-from agentray.contamination.documents import FileSource, RunSource, Source, TaskName
-from agentray.contamination.examples import Examples, ExampleSet, check_text, read_examples
 from agentray.contamination.overlap import Match, Overlap, overlap
-from agentray.contamination.search import Found, Hit, Search, outermost
-from agentray.contamination.sources import check_names, parse_source
+from agentray.contamination.parse import check_names, parse_source
+from agentray.contamination.search import (
+    Examples,
+    ExampleSet,
+    Found,
+    Hit,
+    Search,
+    check_text,
+    outermost,
+    read_examples,
+)
+from agentray.contamination.sources import FileSource, RunSource, Source, TaskName
 from agentray.contamination.spans import build_index
-from agentray.contamination.words import Tokenizer, WordTokenizer
+from agentray.contamination.tokens import SubwordTokenizer, Tokenizer, WordTokenizer
 from agentray.errors import AgentrayError, DataError
+from agentray.stage import Stage
 from agentray.types import Progress, silent
 
 TOGETHER = "all of these"
 """What several training sources are called together; no single one is, as a name has no spaces."""
 
-_STAGE = "contamination"
 _MAX_HITS = 100_000
 """Spans gathered before those inside others are dropped: what bounds the memory of this process."""
 
@@ -74,11 +81,20 @@ class ContaminationSummary:
     budget: int
     training: Mapping[str, TrainingText]
     test_left_out: Mapping[str, Mapping[str, int]]
-    """Records that are no examples, by test set and reason."""
+    """Records that are not examples, by test set and reason."""
     overlaps: Sequence[Overlap]
     """For each test set one for each training source, and one, without spans, for several together."""
     same_tasks: Sequence[SameTask]
     wall_s: float
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What the manifest tells."""
+
+    contamination_rate: Mapping[str, float | None]
+    """By training text and test set."""
+    same_tasks: int
 
 
 def run(config: ContaminationConfig, progress: Progress = silent) -> ContaminationSummary:
@@ -89,14 +105,14 @@ def run(config: ContaminationConfig, progress: Progress = silent) -> Contaminati
             is read or holds something else.
         DataError: A source holds no text, or a record cannot be read.
     """
-    started = time.monotonic()
     train = [parse_source(each, config.num_tasks, config.env) for each in config.train]
     test = [parse_source(each, config.num_tasks, config.env) for each in config.test]
     check_names(train, "train")
     check_names(test, "test")
-    if config.out:
-        manifest.check_output(config.out, _STAGE, _paths([*train, *test]))
-    tokenizer = _tokenizer(config.tokenizer)
+    started_s = time.monotonic()
+    paths = [each.path for each in (*train, *test) if isinstance(each, FileSource | RunSource)]
+    stage = Stage("contamination", config, config.out, _Counts, inputs=paths) if config.out else None
+    tokenizer = SubwordTokenizer(config.tokenizer) if config.tokenizer else WordTokenizer()
     examples = read_examples(test, tokenizer)
     found = _search(train, examples, tokenizer, config, progress)
     summary = ContaminationSummary(
@@ -108,19 +124,14 @@ def run(config: ContaminationConfig, progress: Progress = silent) -> Contaminati
         test_left_out={each.name: each.left_out for each in examples.sets},
         overlaps=_overlaps(found, examples, tokenizer, config),
         same_tasks=_same_tasks(found, examples),
-        wall_s=time.monotonic() - started,
+        wall_s=time.monotonic() - started_s,
     )
-    if config.out:
-        _write(config.out, config, summary, [*train, *test])
+    if stage:
+        stage.begin()
+        manifest.write_json(stage.out / "contamination.json", asdict(summary))
+        rates = {f"{each.train} → {each.test}": each.contamination_rate for each in summary.overlaps}
+        stage.complete(_Counts(rates, len(summary.same_tasks)))
     return summary
-
-
-def _tokenizer(model: str | None) -> Tokenizer:
-    if model is None:
-        return WordTokenizer()
-    from agentray.contamination.subwords import SubwordTokenizer
-
-    return SubwordTokenizer(model)
 
 
 def _search(
@@ -279,22 +290,3 @@ def _same_tasks(found: Mapping[str, Sequence[Found]], examples: Examples) -> lis
         for task in each.tasks
         for name, trained_task in trained.get((task.env, task.fingerprint), {})
     ]
-
-
-def _write(
-    out: Path, config: ContaminationConfig, summary: ContaminationSummary, sources: Sequence[Source]
-) -> None:
-    paths = _paths(sources)
-    manifest.start_over(out, _STAGE, paths)
-    manifest.write_json(out / "contamination.json", asdict(summary))
-    inputs = {
-        str(path): manifest.digest(path) for path in paths if path.is_file() or manifest.is_complete(path)
-    }
-    rates = {f"{each.train} → {each.test}": each.contamination_rate for each in summary.overlaps}
-    counts = {"contamination_rate": rates, "same_tasks": len(summary.same_tasks)}
-    document = manifest.Manifest(_STAGE, config.model_dump(mode="json"), counts, inputs, summary.wall_s)
-    manifest.write(out, document)
-
-
-def _paths(sources: Sequence[Source]) -> list[Path]:
-    return [each.path for each in sources if isinstance(each, FileSource | RunSource)]

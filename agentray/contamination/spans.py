@@ -21,14 +21,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agentray.contamination.vocabulary import (
+from agentray.contamination.tokens import (
+    Flags,
+    Hashes,
     Ids,
+    Positions,
+    Tokens,
     Vocabulary,
     build_vocabulary,
     gram_hashes,
     token_hashes,
 )
-from agentray.contamination.words import Flags, Hashes, Positions, Tokens
 
 _MAX_PAIRS = 1 << 15
 """Pairs of positions compared at once."""
@@ -105,7 +108,7 @@ def match(index: Index, tokens: Tokens, known: Spans | None = None) -> Spans:
     Args:
         index: The test side.
         tokens: A batch of training documents.
-        known: Spans of earlier batches, as `maximal` gives them; those inside one are left out too.
+        known: Spans of earlier batches, as `maximal` gives them; those inside one are excluded too.
     """
     known = known or no_spans()
     spans = known._replace(firsts=np.full_like(known.firsts, -1))

@@ -213,7 +213,7 @@ def test_an_index_that_is_no_index_is_named(tmp_path: Path, content: bytes) -> N
 def test_a_model_whose_tokenizer_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
     from agentray.chat.loading import load_tokenizer
-    from agentray.contamination.subwords import SubwordTokenizer
+    from agentray.contamination.tokens import SubwordTokenizer
 
     folder = make_model(tmp_path / "model")
     for load in (load_tokenizer, SubwordTokenizer):

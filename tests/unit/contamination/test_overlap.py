@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from agentray.contamination.examples import ExampleSet
 from agentray.contamination.overlap import Match, overlap
+from agentray.contamination.search import ExampleSet
 
 
 def example_set(*sizes, start=0):

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from agentray.contamination import search as module
+from agentray.contamination.parse import parse_source
 from agentray.contamination.search import Search
-from agentray.contamination.sources import parse_source
 from agentray.contamination.spans import build_index
-from agentray.contamination.words import WordTokenizer
+from agentray.contamination.tokens import WordTokenizer
 
 WORDS = [f"w{number}" for number in range(20)]
 TEXTS = ["nothing", " ".join(WORDS[:12]), " ".join(WORDS[:15]), " ".join(WORDS[8:]), " ".join(WORDS[8:])]

@@ -7,7 +7,7 @@ import pytest
 
 from agentray.contamination import spans as module
 from agentray.contamination.spans import build_index, covered, join, match, maximal, no_spans
-from agentray.contamination.words import WordTokenizer
+from agentray.contamination.tokens import WordTokenizer
 
 WORDS = WordTokenizer()
 TEN = "one two three four five six seven eight nine ten"

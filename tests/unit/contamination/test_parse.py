@@ -6,11 +6,11 @@ import json
 import pytest
 from fakes import trajectory
 
-from agentray.contamination import documents
-from agentray.contamination.documents import TaskName
-from agentray.contamination.examples import read_examples
-from agentray.contamination.sources import check_names, parse_source
-from agentray.contamination.words import WordTokenizer
+from agentray.contamination import sources
+from agentray.contamination.parse import check_names, parse_source
+from agentray.contamination.search import read_examples
+from agentray.contamination.sources import TaskName
+from agentray.contamination.tokens import WordTokenizer
 from agentray.data.journal import entries
 from agentray.data.store import RunStore, write_shard
 from agentray.errors import DataError, UsageError
@@ -242,7 +242,7 @@ def test_instructions_with_their_answers_are_conversations(tmp_path, record):
 
 
 def test_a_large_file_of_lines_is_read_in_parts_and_another_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(documents, "_PART_BYTES", 300)
+    monkeypatch.setattr(sources, "_PART_BYTES", 300)
     path = lines(tmp_path / "a.jsonl", *[CHAT] * 9)
     assert len(source(path).parts()) > 3 and len(read(path)) == 9
     path.write_text(json.dumps([CHAT] * 9))

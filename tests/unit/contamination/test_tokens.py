@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from agentray.contamination.words import WordTokenizer
+from agentray.contamination.tokens import WordTokenizer
 
 WORDS = WordTokenizer()
 
