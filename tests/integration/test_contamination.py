@@ -11,7 +11,7 @@ from fakes import trajectory
 from agentray import manifest
 from agentray.cli import main
 from agentray.config import ContaminationConfig
-from agentray.contamination import documents
+from agentray.contamination import sources
 from agentray.contamination.run import TOGETHER, run
 from agentray.data.store import write_shard
 from agentray.env import build, resolve
@@ -71,7 +71,7 @@ def test_a_file_gives_the_same_report_in_many_parts_as_in_one(local_ray, files, 
     test, one, two = files
     config = ContaminationConfig(train=[str(one), str(two)], test=[str(test)])
     whole = run(config)
-    monkeypatch.setattr(documents, "_PART_BYTES", 100)
+    monkeypatch.setattr(sources, "_PART_BYTES", 100)
     assert replace(run(config), wall_s=whole.wall_s) == whole
 
 
