@@ -23,6 +23,7 @@ TABLES: dict[str, type[config.Settings]] = {
     "evaluate.judge (with --suite)": config.JudgeConfig,
     "contamination": config.ContaminationConfig,
     "report": config.ReportConfig,
+    "transform": config.TransformConfig,
     "rescore": config.RescoreConfig,
     "export": config.ExportConfig,
     "import": config.ImportConfig,

@@ -22,6 +22,7 @@ from agentray.cli.report import report
 from agentray.cli.rescore import rescore
 from agentray.cli.runs import runs
 from agentray.cli.transfer import export, import_
+from agentray.cli.transform import transform
 from agentray.config import (
     EvaluateConfig,
     FilterConfig,
@@ -51,6 +52,7 @@ app.command("report")(report)
 app.command("overall")(overall)
 app.command("errors")(errors)
 app.command("rescore")(rescore)
+app.command("transform")(transform)
 app.command("contamination")(contamination)
 app.command("export")(export)
 app.command("import")(import_)
@@ -140,7 +142,9 @@ def filter_(
     settings = resolved(
         FilterConfig, "filter", config, sets, dry_run, runs=run_, min_reward=min_reward, out=out
     )
-    console.show(run(settings), as_json=as_json)
+    with console.progress("filter") as progress:
+        summary = run(settings, progress)
+    console.show(summary, as_json=as_json)
 
 
 @app.command()

@@ -3,12 +3,10 @@
 from agentray.config.contamination import ContaminationConfig
 from agentray.config.loading import load
 from agentray.config.mixing import MixConfig, Source
-from agentray.config.rescore import RescoreConfig
 from agentray.config.stages import (
     EngineConfig,
     EnvSettings,
     EvaluateConfig,
-    FilterConfig,
     OptimizerConfig,
     ReportConfig,
     RolloutConfig,
@@ -21,6 +19,7 @@ from agentray.config.stages import (
 )
 from agentray.config.suites import JudgeConfig, SuiteConfig, SuiteDataConfig
 from agentray.config.transfer import ExportConfig, ImportConfig
+from agentray.config.transforms import FilterConfig, RescoreConfig, TransformConfig
 
 __all__ = [
     "ContaminationConfig",
@@ -44,6 +43,7 @@ __all__ = [
     "SuiteDataConfig",
     "TemplateConfig",
     "TrainConfig",
+    "TransformConfig",
     "TuneConfig",
     "load",
 ]

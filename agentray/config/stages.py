@@ -127,23 +127,6 @@ class RolloutConfig(EpisodeSettings):
     """Whether to make attempts again that an earlier start gave up as failed."""
 
 
-class FilterConfig(Settings):
-    """Which trajectories to keep."""
-
-    runs: list[Path] = Field(min_length=1)
-    """Rollout run directories to read."""
-    out: Path
-    """Where the kept trajectories, the rejected keys with their reasons and the manifest go."""
-    min_reward: float | None = None
-    """Reward threshold; None uses each environment's own."""
-    max_per_task: int | None = Field(None, ge=1)
-    """Most trajectories kept per task, best reward first; None keeps all."""
-    drop_duplicates: bool = True
-    """Reject a trajectory whose replies repeat those of a kept one on an equal task."""
-    env: EnvSettings = {}
-    """Settings per environment id, as the rollout had them."""
-
-
 class OptimizerConfig(Settings):
     """AdamW with a cosine schedule."""
 

@@ -63,6 +63,7 @@ KINDS = {
     "rollout": Kind(config.RolloutConfig, "agentray.rollout.run:run", "rollout", ray=True),
     "filter": Kind(config.FilterConfig, "agentray.transforms.filtering:run", "filter"),
     "rescore": Kind(config.RescoreConfig, "agentray.transforms.rescore:run", "rescore"),
+    "transform": Kind(config.TransformConfig, "agentray.transforms.run:run", "transform"),
     "mix": Kind(config.MixConfig, "agentray.mix.run:run", "mix"),
     "train": Kind(config.TrainConfig, "agentray.train.run:run", "train", ray=True),
     "tune": Kind(config.TuneConfig, "agentray.tune.run:run", "tune", ray=True),

@@ -183,6 +183,7 @@ class Chain:
     ) -> AsyncGenerator[_Item, None]:
         """What an async step keeps; several trajectories are in it at once, and leave it in their order."""
         places = asyncio.Semaphore(self._in_flight)
+        failing = False
         begun: deque[tuple[_Item, asyncio.Task[_Item | Rejection]]] = deque()
 
         async def one(item: _Item) -> _Item | Rejection:
@@ -190,6 +191,8 @@ class Chain:
             if known is not None:
                 return _made(name, item, known)
             async with places:
+                if failing:
+                    raise asyncio.CancelledError
                 made = await self._ask(name, step, item)
             if self._outcomes:
                 outcome = made if isinstance(made, Rejection) else made.trajectory
@@ -208,6 +211,10 @@ class Chain:
                 item, task = begun.popleft()
                 if (kept := self._kept(name, item, await task)) is not None:
                     yield kept
+        except Exception:  # what others are paid for meanwhile is remembered; no more begin
+            failing = True
+            await asyncio.gather(*(task for _, task in begun), return_exceptions=True)
+            raise
         finally:
             for _, task in begun:
                 task.cancel()
