@@ -25,15 +25,17 @@ def errors(
     as_json: Json = False,
 ) -> None:
     """Count the error types of stored attempts, as shares of the scored ones."""
-    from agentray.data import stored
-    from agentray.evaluate.diagnosis import table, types_of
+    from agentray.evaluate.diagnosis import ErrorTable, types_of
+    from agentray.evaluate.outcomes import iterate_attempts, read_outcomes
 
     types: dict[str, dict[str, ErrorType]] = {}
     found: dict[str, Found] = {}
     for label, directory in _labelled(directories):
-        run = stored.read(directory)
-        environments = run.environments()
-        found[label] = table(run.trajectories, environments)
+        environments = read_outcomes(directory).environments()
+        errors = ErrorTable(environments)
+        for each in iterate_attempts(directory):
+            errors.add(each)
+        found[label] = errors.counts()
         for name, environment in environments.items():
             types.setdefault(name, {each.id: each for each in types_of(environment)})
     if as_json:
@@ -52,12 +54,14 @@ def _labelled(directories: Sequence[Path]) -> list[tuple[str, Path]]:
 
 
 def _sizes(found: Mapping[str, Found], env: str) -> str:
-    """Denominators by run: the machinery's is all attempts, everyone else's the scored ones."""
+    """Denominators by run: of infrastructure failures all attempts, of other types the scored ones."""
+    from agentray.evaluate.diagnosis import INFRASTRUCTURE
+
     sizes = []
     for label, each in found.items():
         if env in each:
-            counts = each[env]
-            sizes.append(f"{label} {counts['invalid_action'].of} scored of {counts['machinery'].of} attempts")
+            scored, attempts = (each[env][kind].of for kind in ("invalid_action", INFRASTRUCTURE))
+            sizes.append(f"{label} {scored} scored of {attempts} attempts")
     return ", ".join(sizes)
 
 

@@ -150,9 +150,10 @@ def _scores(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for env, score in report["scores"].items()
         if "after" in score
     }
-    overall = report.get("agentbench_dev", {}).get("overall_cat_accuracy")
-    if overall:
-        rows["AgentBench dev records"] = {**overall, "unseen tasks": report["agentbench_dev"]["n"]}
+    for pair in report["pairs"]:
+        for env, score in pair["scores"].items():
+            figures = {"before": score["before"], "after": score["after"], "unseen tasks": score["n"]}
+            rows[f"{env}: {pair['label']}"] = figures
     general = report.get("general")
     if general:
         rows["general loss (nats)"] = {"before": general["before_nll"], "after": general["after_nll"]}

@@ -258,6 +258,17 @@ class TuneConfig(Settings):
         return values
 
 
+class PairConfig(Settings):
+    """A further evaluation of two models on the same tasks; not shown where one of them is absent."""
+
+    label: str
+    """Its heading in the report."""
+    before: Path | None = None
+    """Evaluation run of the first model."""
+    after: Path | None = None
+    """Evaluation run of the second."""
+
+
 class ReportConfig(Settings):
     """One page about one run, or about several on the same tasks, and what was done between them."""
 
@@ -276,14 +287,12 @@ class ReportConfig(Settings):
     """Filter output: how many trajectories were kept, and why others were not."""
     mix: Path | None = None
     """Mix output: η and the realised ratios."""
+    pairs: list[PairConfig] = []
+    """Further evaluations before and after, e.g. on a benchmark's own records."""
     recipe: Path | None = None
     """Directory of the recipe that the stages belong to: their times, its settings and peak memory."""
-    benchmark_before: Path | None = None
-    """Evaluation run of the base model on AgentBench's own database records."""
-    benchmark_after: Path | None = None
-    """Evaluation run of the tuned model on the same records."""
     tokenizer: Path | None = None
     """Model directory whose tokenizer shows where tokens begin; None takes each run's own model, if it is a
     directory that is still there."""
-    env: EnvSettings = {}
-    """Settings per environment id; those that are not given are taken from the runs."""
+    trajectories: int = Field(20_000, ge=1)
+    """Most attempts on the page; of more, all those at a fair sample of the tasks."""

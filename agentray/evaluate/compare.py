@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentray.env import Environment
 from agentray.errors import DataError
-from agentray.evaluate.outcomes import Outcome, by_environment
+from agentray.evaluate.outcomes import Outcome, Outcomes, by_environment
 from agentray.evaluate.power import detectable
 from agentray.evaluate.score import Score, score, task_rewards
 from agentray.evaluate.stats import difference_interval, mcnemar, paired_permutation
@@ -49,24 +48,13 @@ class Comparison:
     """The environment's settings, where it has any."""
 
 
-def compare(
-    before: Iterable[Outcome],
-    after: Iterable[Outcome],
-    environments: Mapping[str, Environment] | None = None,
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
-) -> dict[str, Comparison]:
+def compare(before: Outcomes, after: Outcomes) -> dict[str, Comparison]:
     """Scores before and after by environment, over the attempts that both policies were scored on.
-
-    Args:
-        before: Attempts of the first policy.
-        after: Attempts of the second.
-        environments: Environments by id; one that is not here is built with its default settings.
-        settings: Settings by environment id, to be shown.
 
     Raises:
         DataError: There is no such attempt.
     """
-    first, second = _by_attempt(before), _by_attempt(after)
+    first, second = _by_attempt(before.attempts), _by_attempt(after.attempts)
     both = sorted(first.keys() & second.keys())
     if not both:
         raise DataError(
@@ -74,12 +62,14 @@ def compare(
             f"{len(first)} attempts before, {len(second)} after",
             "evaluate both on the same split, tasks and seed",
         )
+    environments = {**before.environments(), **after.environments()}
+    settings = {**before.settings, **after.settings}
     compared = {}
     for env, attempts in by_environment(first[key] for key in both).items():
         others = [second[_key(each)] for each in attempts]
         scores = score(attempts, environments)[env], score(others, environments)[env]
-        shown = dict((settings or {}).get(env, {}))
-        compared[env] = _row(*scores, task_rewards(attempts), task_rewards(others), shown)
+        rewards = task_rewards(attempts), task_rewards(others)
+        compared[env] = _comparison(*scores, *rewards, settings.get(env) or {})
     return compared
 
 
@@ -102,7 +92,7 @@ def _by_attempt(outcomes: Iterable[Outcome]) -> dict[tuple[str, str, int], Outco
     return {_key(each): each for each in outcomes if each.reward is not None}
 
 
-def _row(
+def _comparison(
     before: Score, after: Score, rewards: list[float], others: list[float], settings: Mapping[str, Any]
 ) -> Comparison:
     binary = all(reward in (0.0, 1.0) for reward in [*rewards, *others])

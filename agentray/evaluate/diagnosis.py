@@ -4,27 +4,37 @@
 
 The paper names the types and publishes no rules (AgentTuning, arXiv 2310.12823, error analysis), so the
 rules here are agentray's own and say so. Types overlap: an attempt may show several, and one that was won
-may show some. Only `format_error` and `reasoning_error` exclude each other. What the machinery lost is no
-error of the model.
+may show some. Only `format_error` and `reasoning_error` exclude each other. An infrastructure failure
+is not an error of the model.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agentray.env import INVALID_ACTION, Diagnoses, Environment, ErrorType, Finding
 from agentray.errors import DataError
 from agentray.types import Trajectory
 
-__all__ = ["GENERAL", "ErrorCount", "ErrorType", "Finding", "error_types", "table", "types_of"]
+__all__ = [
+    "GENERAL",
+    "INFRASTRUCTURE",
+    "ErrorCount",
+    "ErrorTable",
+    "ErrorType",
+    "Finding",
+    "error_types",
+    "types_of",
+]
 
 REPEATS = 3
 """So many equal replies in a row are a short-term repetition; ALFWorld's harness stops at as many."""
 FULL_REWARD = 1.0
 """An attempt below it is lost, where no environment says what its threshold is."""
-MACHINERY = "machinery"
+INFRASTRUCTURE = "infrastructure_failure"
 
 _REFUSAL = re.compile(
     r"\bI(?:'m| am) (?:sorry|afraid|unable|not able)\b|\bI (?:must )?apologi[sz]e\b|\bmy apologies\b"
@@ -54,12 +64,12 @@ GENERAL: tuple[ErrorType, ...] = (
         "reasoning_error", "Reasoning error", "the attempt was lost, although every reply held an action"
     ),
     ErrorType(
-        MACHINERY,
-        "Machinery",
+        INFRASTRUCTURE,
+        "Infrastructure failure",
         "the attempt has no score: an engine, an environment or a deadline failed, not the model",
     ),
 )
-"""What every trajectory can show, in the order of tables; a plugin's own types come before `machinery`."""
+"""What every trajectory can show, in the order of tables; a plugin's own types come before the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ class ErrorCount:
     count: int
     """Attempts that show it."""
     of: int
-    """Scored attempts; for `machinery` all attempts."""
+    """Scored attempts; for `infrastructure_failure` all attempts."""
     share: float | None
     """`count / of`; None when there are none."""
     keys: tuple[str, ...]
@@ -99,7 +109,7 @@ def error_types(trajectory: Trajectory, environment: Environment | None = None) 
         DataError: The environment finds what it does not declare.
     """
     if trajectory.reward is None:
-        return (Finding(MACHINERY),)
+        return (Finding(INFRASTRUCTURE),)
     found = {finding for rule in _RULES for finding in rule(trajectory, environment)}
     if isinstance(environment, Diagnoses):
         found |= set(environment.diagnose(trajectory))
@@ -114,38 +124,46 @@ def error_types(trajectory: Trajectory, environment: Environment | None = None) 
     return tuple(sorted(found, key=lambda each: (order[each.type], -1 if each.turn is None else each.turn)))
 
 
-def table(
-    trajectories: Iterable[Trajectory], environments: Mapping[str, Environment]
-) -> dict[str, dict[str, ErrorCount]]:
-    """Counts per environment and error type; types that do not occur are there with 0.
+class ErrorTable:
+    """Counts of error types by environment, attempt by attempt.
 
     Args:
-        trajectories: Attempts of one policy, in any environments.
         environments: Environments by id; the general rules apply to attempts in one that is not here.
-
-    Raises:
-        DataError: An environment finds what it does not declare.
     """
-    by_env: dict[str, list[Trajectory]] = {}
-    for each in trajectories:
-        by_env.setdefault(each.task.env, []).append(each)
-    return {name: _counts(by_env[name], environments.get(name)) for name in sorted(by_env)}
 
+    def __init__(self, environments: Mapping[str, Environment]) -> None:
+        self._environments = environments
+        self._keys: dict[str, dict[str, list[str]]] = {}
+        self._attempts: Counter[str] = Counter()
+        self._scored: Counter[str] = Counter()
 
-def _counts(trajectories: Sequence[Trajectory], environment: Environment | None) -> dict[str, ErrorCount]:
-    keys: dict[str, list[str]] = {each.id: [] for each in types_of(environment)}
-    for trajectory in trajectories:
-        for type_id in {finding.type for finding in error_types(trajectory, environment)}:
+    def add(self, trajectory: Trajectory) -> tuple[Finding, ...]:
+        """Count an attempt; returns what was found in it.
+
+        Raises:
+            DataError: The environment finds what it does not declare.
+        """
+        env = trajectory.task.env
+        environment = self._environments.get(env)
+        findings = error_types(trajectory, environment)
+        keys = self._keys.setdefault(env, {each.id: [] for each in types_of(environment)})
+        for type_id in {finding.type for finding in findings}:
             keys[type_id].append(trajectory.key)
-    scored = sum(each.reward is not None for each in trajectories)
-    return {
-        type_id: _count(found, len(trajectories) if type_id == MACHINERY else scored)
-        for type_id, found in keys.items()
-    }
+        self._attempts[env] += 1
+        self._scored[env] += trajectory.reward is not None
+        return findings
 
+    def counts(self) -> dict[str, dict[str, ErrorCount]]:
+        """Counts per environment and error type; types that do not occur are there with 0."""
+        return {
+            env: {type_id: self._count(env, type_id) for type_id in self._keys[env]}
+            for env in sorted(self._keys)
+        }
 
-def _count(keys: Sequence[str], of: int) -> ErrorCount:
-    return ErrorCount(len(keys), of, len(keys) / of if of else None, tuple(keys))
+    def _count(self, env: str, type_id: str) -> ErrorCount:
+        keys = self._keys[env][type_id]
+        of = self._attempts[env] if type_id == INFRASTRUCTURE else self._scored[env]
+        return ErrorCount(len(keys), of, len(keys) / of if of else None, tuple(keys))
 
 
 def _without_action(trajectory: Trajectory, environment: Environment | None) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from agentray import manifest
 from agentray.config import RolloutConfig
 from agentray.data.reading import RunReader
+from agentray.data.store import iterate_run
 from agentray.data.stored import built
 from agentray.env import Environment
 from agentray.errors import DataError
@@ -93,15 +94,31 @@ def read_outcomes(directory: Path, plan: RolloutConfig | None = None) -> Outcome
         DataError: It holds no attempt, or a file that cannot be read.
     """
     document = manifest.read(directory)
-    if plan is None and document.stage == "evaluate":
-        # Another version's settings are good enough: the evaluation was run with them.
-        plan = RolloutConfig.model_construct(**document.config)
+    plan = plan or _plan(document)
     chosen = [each for each in _read(directory) if plan is None or is_planned(plan, each.sample, each.seed)]
     if not chosen:
         raise DataError(
             f"{str(directory)!r} holds no attempt", "all its files are empty", "run its rollout again"
         )
     return Outcomes(directory, chosen, document.config.get("env") or {})
+
+
+def iterate_attempts(directory: Path) -> Iterator[Trajectory]:
+    """The attempts of `read_outcomes` with their conversations, one after the other.
+
+    Raises:
+        UsageError: The directory does not exist, is not a run or is not complete.
+        DataError: A file of it cannot be read.
+    """
+    plan = _plan(manifest.read(directory))
+    for each in iterate_run(directory):
+        if plan is None or is_planned(plan, each.sample, each.seed):
+            yield each
+
+
+def _plan(document: manifest.Manifest) -> RolloutConfig | None:
+    """What an evaluation was to play; None for other runs. Settings of any version: it was run with them."""
+    return RolloutConfig.model_construct(**document.config) if document.stage == "evaluate" else None
 
 
 def _read(directory: Path) -> Iterator[Outcome]:

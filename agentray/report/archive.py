@@ -18,9 +18,9 @@ from typing import Any
 
 from agentray.env import Finding
 from agentray.evaluate.diagnosis import types_of
-from agentray.report.markup import number
-from agentray.report.pieces import Pieces
-from agentray.report.source import Run
+from agentray.report.reading import Run
+from agentray.report.text import number
+from agentray.report.tokens import TokenBounds
 from agentray.types import Trajectory, Turn
 
 CHUNK_ROWS = 64
@@ -42,6 +42,12 @@ class Archive:
     """Texts that several chunks share; a number in a record's place of a text is an index into them."""
     chunks: tuple[str, ...]
     """`CHUNK_ROWS` records each."""
+    num_attempts: int
+
+    def blocks(self) -> dict[str, str]:
+        """All blocks by the name that the page's script knows them by."""
+        chunks = {f"chunk-{place}": chunk for place, chunk in enumerate(self.chunks)}
+        return {"index": self.index, "texts": self.texts, **chunks}
 
 
 @dataclass(frozen=True)
@@ -53,17 +59,17 @@ class _Row:
     """Reward from which the attempt is won."""
 
 
-def encode(runs: Sequence[Run], pieces: Sequence[Pieces | None]) -> Archive:
+def encode(runs: Sequence[Run], bounds: Sequence[TokenBounds | None]) -> Archive:
     """Pack the trajectories of runs.
 
     Args:
         runs: The runs, the base first.
-        pieces: Token boundaries of each run's replies; None where its tokenizer is not known.
+        bounds: Token boundaries of each run's replies; None where its tokenizer is not known.
     """
     rows = sorted(_rows(runs), key=_order)
     kinds = {kind.id: kind for run in runs for env in run.environments.values() for kind in types_of(env)}
     places = {name: place for place, name in enumerate(kinds)}
-    records = [_record(row, places, pieces[row.run]) for row in rows]
+    records = [_record(row, places, bounds[row.run]) for row in rows]
     chunks = [records[start : start + CHUNK_ROWS] for start in range(0, len(records), CHUNK_ROWS)]
     shared = _shared(chunks)
     index = {
@@ -76,6 +82,7 @@ def encode(runs: Sequence[Run], pieces: Sequence[Pieces | None]) -> Archive:
         index=pack(index),
         texts=pack(list(shared)),
         chunks=tuple(pack([_refer(record, shared) for record in chunk]) for chunk in chunks),
+        num_attempts=len(rows),
     )
 
 
@@ -92,7 +99,7 @@ def unpack(block: str) -> Any:
 
 def _rows(runs: Sequence[Run]) -> Iterator[_Row]:
     for index, run in enumerate(runs):
-        for trajectory, findings in zip(run.trajectories, run.findings, strict=True):
+        for trajectory, findings in run.shown:
             threshold = run.environments[trajectory.task.env].reward_threshold
             yield _Row(index, trajectory, findings, threshold)
 
@@ -140,7 +147,7 @@ def _title(trajectory: Trajectory) -> str:
     return line.strip()[:_TITLE_CHARACTERS]
 
 
-def _record(row: _Row, kinds: Mapping[str, int], pieces: Pieces | None) -> dict[str, Any]:
+def _record(row: _Row, kinds: Mapping[str, int], bounds: TokenBounds | None) -> dict[str, Any]:
     each = row.trajectory
     return {
         "policy": each.policy,
@@ -154,12 +161,12 @@ def _record(row: _Row, kinds: Mapping[str, int], pieces: Pieces | None) -> dict[
         "prompt": [
             {"role": message.role, "loss": message.loss, "text": message.content} for message in each.prompt
         ],
-        "turns": [_turn(turn, pieces) for turn in each.turns],
+        "turns": [_turn(turn, bounds) for turn in each.turns],
     }
 
 
-def _turn(turn: Turn, pieces: Pieces | None) -> dict[str, Any]:
-    """A turn; what is not known is left out. `surprise` is -100 log p of each token, rounded."""
+def _turn(turn: Turn, bounds: TokenBounds | None) -> dict[str, Any]:
+    """A turn; what is not known is absent. `surprise` is -100 log p of each token, rounded."""
     reply = turn.reply
     fields: dict[str, Any] = {
         "reply": reply.text,
@@ -172,8 +179,8 @@ def _turn(turn: Turn, pieces: Pieces | None) -> dict[str, Any]:
     }
     if reply.logprobs is not None:
         fields["surprise"] = [_surprise(logprob) for logprob in reply.logprobs]
-        if pieces and reply.token_ids is not None and len(reply.token_ids) == len(reply.logprobs):
-            fields["lengths"] = pieces.lengths(reply.token_ids, reply.text)
+        if bounds and reply.token_ids is not None and len(reply.token_ids) == len(reply.logprobs):
+            fields["lengths"] = bounds.lengths(reply.token_ids, reply.text)
     return {name: value for name, value in fields.items() if value is not None}
 
 

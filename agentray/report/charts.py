@@ -1,8 +1,7 @@
-"""Charts as inline SVG: dots with intervals, bars, loss curves, and the sweep plot of `agentray tune`.
+"""Line charts of the report page, and the plot file of `agentray tune`, as the places of their parts.
 
-Positions are percentages of the width, so a chart fits a phone and a wide screen with text of one size; lines
-are drawn in a nested SVG that stretches while their strokes do not. Colours come from the page's classes,
-apart from `write_curve`, whose file stands alone.
+Templates draw them. Positions across are percentages of the width, so a chart fits a phone and a wide screen
+with text of one size; lines are drawn in a nested SVG that stretches while their strokes do not.
 """
 
 from __future__ import annotations
@@ -12,115 +11,77 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentray.report.markup import clean
+from agentray.report.markup import render
 
 Point = tuple[float, float]
 
 _PLOT_HEIGHT = 240
-_PANEL_HEIGHT, _PANEL_WIDTH = 190, 720
-_MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP = 64, 24, 64
 _COLORS = 4
 """Line classes `line-0` to `line-3` the page defines; more series reuse them."""
+_PANEL_HEIGHT, _PANEL_WIDTH = 190, 720
+_MARGIN_LEFT, _MARGIN_RIGHT, _MARGIN_TOP = 64, 24, 64
 
 
-@dataclass(frozen=True, slots=True)
-class Dot:
-    """One share in [0, 1], with its interval when there is one."""
+@dataclass(frozen=True)
+class Line:
+    """One series."""
 
-    value: float
-    interval: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DotRow:
-    """One line of a before/after chart."""
-
-    label: str
-    note: str
-    before: Dot | None
-    after: Dot | None
-    text: str
-    """What the dots say, in words; the only part a screen reader needs."""
-    detail: str = ""
+    name: str
+    color: int
+    points: str
+    """As a polyline has them."""
+    first: float
+    last: float
 
 
-@dataclass(frozen=True, slots=True)
-class BarRow:
-    """One horizontal bar."""
+@dataclass(frozen=True)
+class LineChart:
+    """Lines over a common x, from y = 0."""
 
-    label: str
-    value: float
-    text: str
-    note: str = ""
-    muted: bool = False
-    """True for what is there to compare with: the state before, a rejected share."""
-
-
-def dot_rows(rows: Sequence[DotRow]) -> str:
-    """Before/after dots with intervals, one row each, on a common axis from 0 to 100%."""
-    axis = "".join(
-        f'<text x="{tick}%" y="14" text-anchor="{anchor}">{tick}%</text>'
-        for tick, anchor in ((0, "start"), (25, "middle"), (50, "middle"), (75, "middle"), (100, "end"))
-    )
-    lines = [_dot_row(row) for row in rows]
-    lines.append(f'<div class="row axis" aria-hidden="true"><svg height="20">{axis}</svg></div>')
-    return f'<div class="rows">{"".join(lines)}</div>'
+    lines: Sequence[Line]
+    ticks: Sequence[Point]
+    """Value and place from the top."""
+    xs: Point
+    x_name: str
+    window: int = 1
+    """Points that a running mean is over."""
+    height: int = _PLOT_HEIGHT
 
 
-def bar_rows(rows: Sequence[BarRow]) -> str:
-    """Horizontal bars from 0, the longest filling the width."""
-    longest = max((row.value for row in rows), default=0.0) or 1.0
-    lines = []
-    for row in rows:
-        kind = "bar muted" if row.muted else "bar"
-        lines.append(
-            f'<li class="row"><div class="row-label">{clean(row.label)}{_small(row.note)}</div>'
-            f'<svg height="20" aria-hidden="true"><rect class="track" width="100%" height="20" rx="3"/>'
-            f'<rect class="{kind}" width="{_percent(row.value / longest)}" height="20" rx="3"/></svg>'
-            f'<div class="row-text">{clean(row.text)}</div></li>'
-        )
-    return f'<ul class="rows bars">{"".join(lines)}</ul>'
+@dataclass(frozen=True)
+class Panel:
+    """One curve of the plot file."""
+
+    name: str
+    top: int
+    ticks: Sequence[Point]
+    points: Sequence[tuple[float, float, float, float]]
+    """x, y, and their places across and down."""
 
 
-def line_chart(lines: Mapping[str, Sequence[Point]], label: str, x_name: str = "step") -> str:
-    """Lines over a common x, from y = 0, with a legend that gives each line's first and last value.
+def line_chart(
+    series: Mapping[str, Sequence[tuple[float | None, float | None]]], x_name: str, window: int = 1
+) -> LineChart | None:
+    """A chart of series by name, each ordered by x; None where no point is known.
 
     Args:
-        lines: Points by series name, ordered by x; at least one point in all.
-        label: What a screen reader says instead of the picture.
+        series: Points; those that are not known are passed over.
         x_name: What x counts.
+        window: Points of the running mean that is drawn.
     """
-    points = [point for line in lines.values() for point in line]
-    first, last = min(x for x, _ in points), max(x for x, _ in points)
-    ticks = _ticks(0.0, max(y for _, y in points))
-    drawn = "".join(
-        f'<polyline class="line-{index % _COLORS}" vector-effect="non-scaling-stroke" '
-        f'points="{_polyline(line, (first, last), (ticks[0], ticks[-1]), (100, _PLOT_HEIGHT))}"/>'
-        for index, line in enumerate(lines.values())
-    )
-    rules, numbers = [], []
-    for tick in ticks:
-        y = _PLOT_HEIGHT * (1 - tick / ticks[-1])
-        rules.append(f'<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>')
-        numbers.append(f'<text x="100%" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    return (
-        f"{_legend(lines)}"
-        f'<div class="plot"><svg height="{_PLOT_HEIGHT}" aria-hidden="true">{"".join(numbers)}</svg>'
-        f'<svg height="{_PLOT_HEIGHT}" role="img" aria-label="{clean(label)}">{"".join(rules)}'
-        f'<svg width="100%" height="{_PLOT_HEIGHT}" viewBox="0 0 100 {_PLOT_HEIGHT}" '
-        f'preserveAspectRatio="none">{drawn}</svg></svg>'
-        f'<div class="steps" aria-hidden="true"><span>{clean(x_name)} {first:g}</span>'
-        f"<span>{last:g}</span></div></div>"
-    )
-
-
-def smooth(points: Sequence[Point], window: int) -> list[Point]:
-    """Running mean of y over the last `window` points, fewer at the start."""
-    values = [y for _, y in points]
-    return [
-        (x, math.fsum(values[max(0, index + 1 - window) : index + 1]) / min(window, index + 1))
-        for index, (x, _) in enumerate(points)
+    known = {name: _smooth(_known(points), window) for name, points in series.items()}
+    known = {name: points for name, points in known.items() if points}
+    if not known:
+        return None
+    xs = [x for points in known.values() for x, _ in points]
+    span = min(xs), max(xs)
+    ticks = _ticks(0.0, max(y for points in known.values() for _, y in points))
+    lines = [
+        Line(name, index % _COLORS, _polyline(points, span, ticks), points[0][1], points[-1][1])
+        for index, (name, points) in enumerate(known.items())
     ]
+    places = [(tick, _PLOT_HEIGHT * (1 - tick / ticks[-1])) for tick in ticks]
+    return LineChart(lines, places, span, x_name, window)
 
 
 def write_curve(curves: Mapping[str, Sequence[Point]], path: Path, title: str, *, x_label: str = "η") -> None:
@@ -140,103 +101,65 @@ def write_curve(curves: Mapping[str, Sequence[Point]], path: Path, title: str, *
     """
     if not curves:
         raise ValueError("there is no curve to draw")
-    xs = [x for points in curves.values() for x, _ in points] or [0.0]
-    span = (min(xs), max(xs))
+    xs = sorted({x for points in curves.values() for x, _ in points} or {0.0})
+    span = xs[0], xs[-1]
     panels = [
-        _panel(name, sorted(points), span, _MARGIN_TOP + index * _PANEL_HEIGHT, index)
+        _panel(name, sorted(points), span, _MARGIN_TOP + index * _PANEL_HEIGHT)
         for index, (name, points) in enumerate(curves.items())
     ]
-    bottom = _MARGIN_TOP + len(curves) * _PANEL_HEIGHT
-    ticks = "".join(
-        f'<text x="{_across(x, span):.1f}" y="{bottom}" text-anchor="middle">{x:g}</text>'
-        for x in sorted(set(xs))
-    )
-    middle = (_MARGIN_LEFT + _PANEL_WIDTH - _MARGIN_RIGHT) / 2
     path.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_PANEL_WIDTH} {bottom + 44}" role="img" '
-        f'aria-label="{clean(title)}"><style>{_CURVE_STYLE}</style>'
-        f'<rect class="paper" width="100%" height="100%"/>'
-        f'<text class="title" x="{_MARGIN_LEFT}" y="34">{clean(title)}</text>{"".join(panels)}{ticks}'
-        f'<text x="{middle:.0f}" y="{bottom + 28}" text-anchor="middle">{clean(x_label)}</text></svg>\n',
+        render(
+            "curve.svg",
+            title=title,
+            x_label=x_label,
+            panels=panels,
+            xs=[(x, _across(x, span)) for x in xs],
+            left=_MARGIN_LEFT,
+            right=_PANEL_WIDTH - _MARGIN_RIGHT,
+            width=_PANEL_WIDTH,
+            bottom=_MARGIN_TOP + len(curves) * _PANEL_HEIGHT,
+        ),
         encoding="utf-8",
     )
 
 
-def _dot_row(row: DotRow) -> str:
-    parts = [f'<line class="grid" x1="{tick}%" x2="{tick}%" y1="0" y2="52"/>' for tick in range(0, 101, 25)]
-    above, below = 18, 34
-    if row.before and row.after and not (row.before.interval or row.after.interval):
-        above = below = 26
-        start, end = _percent(row.before.value), _percent(row.after.value)
-        parts.append(f'<line class="move" x1="{start}" x2="{end}" y1="26" y2="26"/>')
-    parts += [_dot(row.before, above, "before"), _dot(row.after, below, "after")]
-    return (
-        f'<div class="row"><div class="row-label">{clean(row.label)}{_small(row.note)}</div>'
-        f'<svg height="52" aria-hidden="true">{"".join(parts)}</svg>'
-        f'<div class="row-text">{clean(row.text)}{_small(row.detail)}</div></div>'
+def _known(points: Sequence[tuple[float | None, float | None]]) -> list[Point]:
+    return [(x, y) for x, y in points if x is not None and y is not None]
+
+
+def _smooth(points: Sequence[Point], window: int) -> list[Point]:
+    """Running mean of y over the last `window` points, fewer at the start."""
+    values = [y for _, y in points]
+    return [
+        (x, math.fsum(values[max(0, index + 1 - window) : index + 1]) / min(window, index + 1))
+        for index, (x, _) in enumerate(points)
+    ]
+
+
+def _polyline(line: Sequence[Point], xs: Point, ticks: Sequence[float]) -> str:
+    width = (xs[1] - xs[0]) or 1.0
+    return " ".join(
+        f"{100 * (x - xs[0]) / width:.2f},{_PLOT_HEIGHT * (1 - (y - ticks[0]) / (ticks[-1] - ticks[0])):.2f}"
+        for x, y in line
     )
 
 
-def _dot(dot: Dot | None, y: int, kind: str) -> str:
-    if dot is None:
-        return ""
-    interval = ""
-    if dot.interval:
-        low, high = (_percent(bound) for bound in dot.interval)
-        interval = f'<line class="interval {kind}" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>'
-    return f'{interval}<circle class="dot {kind}" cx="{_percent(dot.value)}" cy="{y}" r="5.5"/>'
-
-
-def _legend(lines: Mapping[str, Sequence[Point]]) -> str:
-    items = [
-        f'<li><svg width="28" height="10" aria-hidden="true"><line class="line-{index % _COLORS}" x1="0" '
-        f'x2="28" y1="5" y2="5"/></svg> {clean(name)} '
-        f"<span>{line[0][1]:.2f} → {line[-1][1]:.2f}</span></li>"
-        for index, (name, line) in enumerate(lines.items())
-        if line
-    ]
-    return f'<ul class="legend">{"".join(items)}</ul>'
-
-
-def _panel(name: str, points: Sequence[Point], span: Point, top: int, index: int) -> str:
-    height = _PANEL_HEIGHT - 60
-    heading = f'<text class="name" x="{_MARGIN_LEFT}" y="{top + 4}">{clean(name)}</text>'
+def _panel(name: str, points: Sequence[Point], span: Point, top: int) -> Panel:
     if not points:
-        return f'{heading}<text x="{_MARGIN_LEFT}" y="{top + 40}">no points</text>'
+        return Panel(name, top, [], [])
     ticks = _ticks(min(y for _, y in points), max(y for _, y in points))
-    parts = [heading]
-    for tick in ticks:
-        y = top + 20 + height * (1 - (tick - ticks[0]) / (ticks[-1] - ticks[0]))
-        parts.append(
-            f'<line class="grid" x1="{_MARGIN_LEFT}" x2="{_PANEL_WIDTH - _MARGIN_RIGHT}" y1="{y:.1f}" '
-            f'y2="{y:.1f}"/><text x="{_MARGIN_LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>'
-        )
-    places = [
-        (_across(x, span), top + 20 + height * (1 - (y - ticks[0]) / (ticks[-1] - ticks[0])))
-        for x, y in points
-    ]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    parts.append(f'<polyline class="line-{index % 2}" points="{path}"/>')
-    for (x, y), (across, down) in zip(points, places, strict=True):
-        parts.append(
-            f'<circle class="line-{index % 2}" cx="{across:.1f}" cy="{down:.1f}" r="4.5">'
-            f"<title>{x:g}: {y:.4g}</title></circle>"
-        )
-    return "".join(parts)
+
+    def down(y: float) -> float:
+        return top + 20 + (_PANEL_HEIGHT - 60) * (1 - (y - ticks[0]) / (ticks[-1] - ticks[0]))
+
+    places = [(x, y, _across(x, span), down(y)) for x, y in points]
+    return Panel(name, top, [(tick, down(tick)) for tick in ticks], places)
 
 
 def _across(x: float, span: Point) -> float:
     width = _PANEL_WIDTH - _MARGIN_LEFT - _MARGIN_RIGHT - 40
     share = 0.5 if span[0] == span[1] else (x - span[0]) / (span[1] - span[0])
     return _MARGIN_LEFT + 20 + width * share
-
-
-def _polyline(line: Sequence[Point], xs: Point, ys: Point, box: tuple[int, int]) -> str:
-    width = (xs[1] - xs[0]) or 1.0
-    return " ".join(
-        f"{box[0] * (x - xs[0]) / width:.2f},{box[1] * (1 - (y - ys[0]) / (ys[1] - ys[0])):.2f}"
-        for x, y in line
-    )
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -250,23 +173,3 @@ def _ticks(low: float, high: float) -> list[float]:
     step = next(factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= (high - low) / 4)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * min(1.0, max(0.0, share)):.2f}%"
-
-
-def _small(text: str) -> str:
-    return f" <small>{clean(text)}</small>" if text else ""
-
-
-_CURVE_STYLE = (
-    "text{font:13px system-ui,sans-serif;fill:#5f646b}.title{font-size:18px;font-weight:600;fill:#1f2328}"
-    ".name{fill:#1f2328;font-weight:600}.paper{fill:#fcfbf8}.grid{stroke:#e3dfd6}"
-    "polyline{fill:none;stroke-width:2.5;stroke-linejoin:round}"
-    "polyline.line-0{stroke:#0b6e63}circle.line-0{fill:#0b6e63}"
-    "polyline.line-1{stroke:#b0500c}circle.line-1{fill:#b0500c}"
-    "@media(prefers-color-scheme:dark){text{fill:#a3a8ae}.title,.name{fill:#e9e6df}.paper{fill:#16181b}"
-    ".grid{stroke:#2e3238}polyline.line-0{stroke:#5cc4b2}circle.line-0{fill:#5cc4b2}"
-    "polyline.line-1{stroke:#e5a35a}circle.line-1{fill:#e5a35a}}"
-)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page from `report.json` and the trajectories behind it.
+"""One self-contained HTML page from a report and the trajectories behind it.
 
 The page needs no network and no other file. Its one script and its one style sheet are named by hash in its
 content security policy, nothing else may run, and the script writes text only. A part missing from the report
@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import json
 from importlib.resources import files
 from pathlib import Path
-from string import Template
-from typing import Any
 
-from agentray.report import ability, provenance, results
+from markupsafe import Markup
+
+from agentray.evaluate.compare import Comparison
 from agentray.report.archive import Archive
-from agentray.report.markup import clean, count, duration, mapping, number, sequence, size
+from agentray.report.charts import LineChart, line_chart
+from agentray.report.commands import command
+from agentray.report.markup import render
+from agentray.report.records import Report, Single
+from agentray.report.text import duration, percent, size, thousands, words
 
 _STYLES = ("page.css", "browser.css")
 _SCRIPTS = ("archive.js", "filter.js", "list.js", "text.js", "detail.js", "app.js")
@@ -27,51 +31,61 @@ _POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
+_SECTIONS = {
+    "scores": "Scores",
+    "overall": "Overall",
+    "pairs": "Further evaluations",
+    "general": "General ability",
+    "errors": "Errors",
+    "sweep": "Sweep over η",
+    "training": "Training",
+    "data": "Data",
+    "cost": "Cost and time",
+    "trajectories": "Trajectories",
+    "reproduce": "Reproduce",
+}
+"""Title of each section, in order; its template is `sections/NAME.html`."""
 
 
-def write_page(report: Mapping[str, Any], archive: Archive | None, path: Path) -> None:
+def write_page(report: Report, archive: Archive | None, path: Path) -> None:
     """Write the page.
 
     Args:
-        report: Content of `report.json`; any part may be absent.
-        archive: The trajectories to browse; None leaves the browser out.
+        report: What it says; any part may be absent.
+        archive: The trajectories to browse; None for a page without them.
         path: HTML file to write; its directory exists.
     """
-    sections = [
-        ("scores", "Scores", results.scores(report)),
-        ("overall", "Overall", results.overall(mapping(report.get("overall")))),
-        ("realism", "Real benchmark records", ability.benchmark(mapping(report.get("agentbench_dev")))),
-        ("general", "General ability", ability.general(report)),
-        ("errors", "Errors", results.errors(report)),
-        ("sweep", "Sweep over η", provenance.sweep(mapping(report.get("sweep")))),
-        ("training", "Training", provenance.training(mapping(report.get("training")))),
-        ("data", "Data", provenance.data(mapping(report.get("data")))),
-        ("cost", "Cost and time", provenance.cost(report)),
-        ("trajectories", "Trajectories", _read("browser.html") if archive else ""),
-        ("reproduce", "Reproduce", provenance.reproduce(report)),
-    ]
-    shown = [(anchor, title, body) for anchor, title, body in sections if body]
-    style = "".join(map(_read, _STYLES))
-    script = "".join(map(_read, _SCRIPTS)) if archive else ""
-    page = Template(_read("page.html")).substitute(
+    style = "".join(map(_asset, _STYLES))
+    script = "".join(map(_asset, _SCRIPTS)) if archive else ""
+    page = render(
+        "page.html",
+        report=report,
         policy=_POLICY.format(script=_hash(script) if archive else "'none'", style=_hash(style)),
         style=style,
-        headline=clean(results.headline(mapping(report.get("scores")))),
-        lede=clean(_lede(report)),
+        script=script,
+        headline=_headline(report),
         facts=_facts(report),
-        nav="".join(f'<li><a href="#{anchor}">{title}</a></li>' for anchor, title, _ in shown),
-        sections="".join(
-            f'<section id="{anchor}" aria-labelledby="{anchor}-title">'
-            f'<h2 id="{anchor}-title">{title}</h2>{body}</section>'
-            for anchor, title, body in shown
-        ),
-        blocks=_blocks(archive) if archive else "",
-        script=f'<script type="module">{script}</script>' if archive else "",
+        sections=_sections(report, archive),
+        blocks=archive.blocks() if archive else {},
     )
     path.write_text(page, encoding="utf-8")
 
 
-def _read(name: str) -> str:
+def _sections(report: Report, archive: Archive | None) -> list[tuple[str, str, Markup]]:
+    """Name, title and content of the sections that have any."""
+    values = {
+        "report": report,
+        "archive": archive,
+        "charts": {"training": _training(report), "sweep": _sweep(report)},
+        "commands": [line for line in map(command, report.runs) if line],
+        "document": json.dumps(report.document(), indent=1, ensure_ascii=False, default=str),
+    }
+    # What a template rendered is escaped already.
+    bodies = {name: Markup(render(f"sections/{name}.html", **values)) for name in _SECTIONS}
+    return [(name, _SECTIONS[name], body) for name, body in bodies.items() if body.strip()]
+
+
+def _asset(name: str) -> str:
     return files("agentray.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
@@ -80,59 +94,62 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _blocks(archive: Archive) -> str:
-    """The trajectories: base64, in script elements that are data to a browser and never run."""
-    blocks = {"index": archive.index, "texts": archive.texts}
-    blocks |= {f"chunk-{place}": chunk for place, chunk in enumerate(archive.chunks)}
-    return "".join(
-        f'<script type="application/octet-stream" id="block-{name}">{block}</script>\n'
-        for name, block in blocks.items()
-    )
-
-
-def _lede(report: Mapping[str, Any]) -> str:
-    data, runs = mapping(report.get("data")), results.run_names(report)
-    kept, read = number(data.get("kept")), number(data.get("read"))
-    sentences = []
-    if kept is not None and read is not None:
-        sentences.append(
-            f"One model, before and after fine-tuning on the {count(kept)} of {count(read)} "
-            "trajectories that passed the filter."
+def _headline(report: Report) -> str:
+    """The result in one sentence."""
+    rows = report.scores.items()
+    if not rows:
+        return "This run has no scores"
+    moves = [(env, row.before, row.after) for env, row in rows if isinstance(row, Comparison)]
+    if not moves:
+        shown = [f"{percent(row.score)} on {env}" for env, row in rows if isinstance(row, Single)]
+        return words(shown) if len(shown) <= 3 else f"One policy in {len(shown)} environments"
+    if len(moves) <= 3:
+        sentence = words(
+            [
+                f"from {percent(before)} to {percent(after)} on {env}"
+                if before != after
+                else f"unchanged at {percent(after)} on {env}"
+                for env, before, after in moves
+            ]
         )
-    if mapping(report.get("scores")) and len(runs) != 1:
-        sentences.append(f"{'Both' if len(runs) < 3 else 'All'} are scored on the same tasks.")
-    if len(runs) == 1:
-        run = mapping(sequence(report.get("runs"))[0])
-        acting = ", ".join(map(str, sequence(run.get("policies"))))
-        sentences.append(f"{count(number(run.get('attempts')) or 0)} attempts by {acting}.")
-    change = ability.nll_change(mapping(report.get("general")))
-    if change is not None:
-        direction = "rose" if change > 0 else "fell" if change < 0 else "changed"
-        sentences.append(f"Its loss on general conversations {direction} by {abs(change):.1%}.")
-    return " ".join(sentences)
-
-
-def _facts(report: Mapping[str, Any]) -> str:
-    data, training = mapping(report.get("data")), mapping(report.get("training"))
-    candidates = [
-        ("Total time", number(report.get("wall_s")), duration),
-        ("Attempts", _total(report, "attempts"), count),
-        ("Turns", _total(report, "turns"), count),
-        ("Training speed", number(training.get("tokens_per_s")), lambda v: f"{count(round(v))} tokens/s"),
-        ("Trajectories kept", number(data.get("kept")), count),
-        ("Agent share η", number(data.get("eta")), count),
-        ("Peak memory", number(report.get("peak_memory_bytes")), size),
-    ]
-    return "".join(
-        f"<div><dt>{name}</dt><dd>{clean(show(value))}</dd></div>"
-        for name, value, show in candidates
-        if value is not None
-    )
-
-
-def _total(report: Mapping[str, Any], name: str) -> float | None:
-    """Sum over the runs; None when no run tells."""
-    known = [number(mapping(run).get(name)) for run in sequence(report.get("runs"))]
+        return sentence[0].upper() + sentence[1:]
+    env, before, after = max(moves, key=lambda move: abs(move[2] - move[1]))
+    better = sum(after > before for _, before, after in moves)
     return (
-        sum(each for each in known if each is not None) if any(each is not None for each in known) else None
+        f"Better on {better} of {len(moves)} environments; "
+        f"{env} moved most, from {percent(before)} to {percent(after)}"
     )
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    """Figures below the headline."""
+    recipe, training, data = report.recipe, report.training, report.data
+    facts = [
+        ("Total time", duration(recipe.wall_s) if recipe.wall_s else None),
+        ("Attempts", thousands(sum(run.attempts for run in report.runs)) if report.runs else None),
+        ("Turns", thousands(sum(run.turns for run in report.runs)) if report.runs else None),
+        ("Training speed", f"{thousands(round(training.tokens_per_s))} tokens/s" if training else None),
+        ("Trajectories kept", thousands(data.kept) if data else None),
+        ("Agent share η", thousands(data.eta) if data and data.eta is not None else None),
+        ("Peak memory", size(recipe.peak_memory_bytes) if recipe.peak_memory_bytes else None),
+    ]
+    return [(name, value) for name, value in facts if value is not None]
+
+
+def _training(report: Report) -> LineChart | None:
+    """Loss by source over the steps, smoothed where there are many."""
+    if report.training is None:
+        return None
+    steps = report.training.steps
+    losses = report.training.loss_by_source or {"all sources": report.training.loss}
+    series = {name: list(zip(steps, values, strict=False)) for name, values in losses.items()}
+    return line_chart(series, "step", window=max(1, len(steps) // 25))
+
+
+def _sweep(report: Report) -> LineChart | None:
+    """Score by η; None for a single value."""
+    trials = report.sweep.trials if report.sweep else []
+    if len({trial.eta for trial in trials}) < 2:
+        return None
+    envs = dict.fromkeys(env for trial in trials for env in trial.scores)
+    return line_chart({env: [(each.eta, each.scores.get(env)) for each in trials] for env in envs}, "η")

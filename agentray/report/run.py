@@ -5,7 +5,7 @@ agentray report runs/base runs/tuned --train runs/train --out runs/report
 
 from __future__ import annotations
 
-import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,15 +14,20 @@ from typing import Any
 
 from agentray import manifest
 from agentray.config import ReportConfig
-from agentray.data.shards import shards
-from agentray.errors import UsageError
+from agentray.data.shards import segments, shards
+from agentray.errors import DataError, UsageError
 from agentray.evaluate.compare import compare, not_compared
-from agentray.evaluate.outcomes import Outcome, outcome
-from agentray.evaluate.score import read_scores, score
-from agentray.report import archive, source
+from agentray.evaluate.outcomes import read_outcomes
+from agentray.evaluate.score import score
+from agentray.overall.baselines import GROUPS, TITLES, load
+from agentray.overall.groups import measure
+from agentray.overall.suite import SUITE, read_suite
+from agentray.report import archive, reading
 from agentray.report.page import write_page
-from agentray.report.pieces import find_pieces
-from agentray.report.source import Run
+from agentray.report.reading import Run
+from agentray.report.records import Pair, RecipeState, Report, Single, StageTime, Suite
+from agentray.report.tokens import find_bounds
+from agentray.stage import Stage
 from agentray.types import Progress, silent
 
 
@@ -43,132 +48,129 @@ def run(config: ReportConfig, progress: Progress = silent) -> ReportSummary:
         UsageError: A directory does not exist or is not complete, or an environment is not installed.
         DataError: Two runs have no scored attempt in common, or a file cannot be read.
     """
-    results = source.suites(config.runs, config.suite)
-    only_results = {Path(each["directory"]) for each in results if not shards(Path(each["directory"]))}
-    runs = source.read_runs([each for each in config.runs if each not in only_results], config.env)
-    report: dict[str, Any] = {
-        "stages": _stages(config, runs),
-        "runs": [source.cost(each) for each in runs],
+    stage = Stage("report", config, config.out, ReportSummary, identity={})
+    suites = [
+        Suite(directory=str(each), **read_suite(each).model_dump(exclude_unset=True))
+        for each in [*(each for each in config.runs if (each / SUITE).is_file()), *config.suite]
+    ]
+    directories = [each for each in config.runs if _has_attempts(each) or not (each / SUITE).is_file()]
+    runs = reading.read_runs(directories, config.trajectories)
+    report = Report(
+        runs=[each.cost for each in runs],
+        errors=reading.errors(runs),
+        suites=suites,
         **_scores(runs),
-        "overall": source.overall(runs, results),
-        "errors": source.errors(runs),
-        "suites": results,
-    }
-    if config.benchmark_before and config.benchmark_after:
-        report["agentbench_dev"] = _benchmark(config.benchmark_before, config.benchmark_after)
-    if config.train:
-        report |= source.training(config.train)
-    if config.filter:
-        report["data"] = source.data(config.filter, config.mix)
-    if config.tune:
-        report["sweep"] = source.sweep(config.tune)
-    report |= {"versions": manifest.versions(), "commit": manifest.commit()}
-    report |= {"machine": manifest.machine(), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    if config.recipe:
-        report |= _of_recipe(config.recipe)
-    pieces = [find_pieces(_tokenizers(config, each)) for each in runs]
+        **_overall(runs, suites),
+        **_other_stages(config, runs),
+        versions=manifest.versions(),
+        commit=manifest.commit(),
+        machine=manifest.machine(),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    bounds = [find_bounds(_tokenizers(config, each)) for each in runs]
     manifest.make_directory(config.out)
-    manifest.write_json(config.out / "report.json", report)
-    write_page(report, archive.encode(runs, pieces) if runs else None, config.out / "report.html")
-    return ReportSummary(
+    manifest.write_json(config.out / "report.json", report.document())
+    write_page(report, archive.encode(runs, bounds) if runs else None, config.out / "report.html")
+    summary = ReportSummary(
         json=str(config.out / "report.json"),
         html=str(config.out / "report.html"),
-        trajectories=sum(len(each.trajectories) for each in runs),
-        scores=report["scores"],
+        trajectories=sum(each.cost.attempts for each in runs),
+        scores={env: asdict(row) for env, row in report.scores.items()},
     )
+    progress(1, 1)
+    if not manifest.is_complete(config.out) or manifest.read(config.out).stage == stage.name:
+        stage.complete(summary)  # in the directory of another stage the report is an addition
+    return summary
+
+
+def _has_attempts(directory: Path) -> bool:
+    return bool(shards(directory) or segments(directory))
 
 
 def _scores(runs: Sequence[Run]) -> dict[str, Any]:
-    """Scores of one run, or of the base beside the second; those beside further runs stand in `further`."""
+    """Scores of the only run, or of the base beside each further one."""
     if not runs:
-        return {"scores": {}}
-    base, *others = runs
+        return {}
+    base, *others = (run.outcomes for run in runs)
     if not others:
-        return {"scores": _alone(base)}
-    compared = {each.name: _compared(base, each) for each in others}
-    unpaired = {each.name: not_compared(_outcomes(base), _outcomes(each)) for each in others}
+        scored = {each.env for each in base.attempts if each.reward is not None}
+        found = score([each for each in base.attempts if each.env in scored], runs[0].environments)
+        return {"scores": {env: Single.of(each, base.settings.get(env) or {}) for env, each in found.items()}}
+    names = [run.name for run in runs[1:]]
+    compared = {name: compare(base, each) for name, each in zip(names, others, strict=True)}
+    unpaired = {
+        name: not_compared(base.attempts, each.attempts) for name, each in zip(names, others, strict=True)
+    }
     return {
-        "scores": compared.pop(others[0].name),
+        "scores": compared.pop(names[0]),
         "further": compared,
         "left_out": {name: counts for name, counts in unpaired.items() if counts},
     }
 
 
-def _outcomes(run: Run) -> list[Outcome]:
-    return [outcome(each) for each in run.trajectories]
-
-
-def _compared(base: Run, other: Run) -> dict[str, Any]:
-    settings = {**base.settings, **other.settings}
-    environments = {**base.environments, **other.environments}
-    found = compare(_outcomes(base), _outcomes(other), environments, settings)
-    return {env: asdict(each) for env, each in found.items()}
-
-
-def _alone(run: Run) -> dict[str, Any]:
-    """Scores of one policy by environment; an environment without a scored attempt has none."""
-    scored = {each.task.env for each in run.trajectories if each.reward is not None}
-    found = score([each for each in _outcomes(run) if each.env in scored], run.environments)
+def _other_stages(config: ReportConfig, runs: Sequence[Run]) -> dict[str, Any]:
+    """What other stages left."""
+    training, general = reading.training(config.train) if config.train else (None, None)
+    recipe = reading.recipe(config.recipe) if config.recipe else RecipeState()
     return {
-        env: {
-            "score": each.mean,
-            "interval": list(each.interval),
-            "n": each.n,
-            "failed": each.failed,
-            "family": each.family,
-            "extra": {"score": dict(each.extra)},
-        }
-        for env, each in found.items()
+        "pairs": [
+            Pair(pair.label, compare(read_outcomes(pair.before), read_outcomes(pair.after)))
+            for pair in config.pairs
+            if pair.before is not None and pair.after is not None
+        ],
+        "training": training,
+        "general": general,
+        "data": reading.data(config.filter, config.mix) if config.filter else None,
+        "sweep": reading.sweep(config.tune) if config.tune else None,
+        "recipe": recipe,
+        "stages": [each for each in recipe.stages if each.state != "skipped"] or _stages(config, runs),
+        "serve_command": _serve_command(config.train),
     }
+
+
+def _overall(runs: Sequence[Run], suites: Sequence[Suite]) -> dict[str, Any]:
+    """The Overall by policy and group where all tasks of a group were measured, else why there is none."""
+    baselines = load()
+    measured = {env for run in runs for env in run.environments}
+    measured |= {task for each in suites for task in each.tasks}
+    tasks = {group: baselines.group(group) for group in GROUPS}
+    lacking = {
+        group: [name for name in names if baselines.tasks[name].environment not in measured]
+        for group, names in tasks.items()
+    }
+    if all(lacking.values()):
+        begun = [group for group in GROUPS if len(lacking[group]) < len(tasks[group])]
+        why = "; ".join(f"the {TITLES[group]} tasks lack {', '.join(lacking[group])}" for group in begun)
+        return {"no_overall": why or None}
+    directories = {run.outcomes.directory for run in runs} | {Path(each.directory) for each in suites}
+    try:
+        return {"overall": measure(sorted(directories), baselines)}
+    except (DataError, UsageError) as error:  # two runs of one policy, or a task without a score
+        return {"no_overall": f"{error.what}: {error.why}"}
 
 
 def _tokenizers(config: ReportConfig, run: Run) -> list[Path]:
     """Directories that may hold the tokenizer of a run's replies."""
     if config.tokenizer is None:
-        return [Path(str(run.manifest.config.get("policy", "")))]
+        return [Path(str(run.cost.config.get("policy", "")))]
     if not (config.tokenizer / "tokenizer.json").is_file():
         raise UsageError(
             f"no tokenizer in {str(config.tokenizer)!r}",
             "it holds no tokenizer.json",
-            "give the directory of the model that wrote the replies, or leave report.tokenizer out",
+            "give the directory of the model that wrote the replies, or no report.tokenizer",
         )
     return [config.tokenizer]
 
 
-def _benchmark(before: Path, after: Path) -> dict[str, Any]:
-    """AgentBench's own records: its overall score and the accuracies that it averages."""
-    scores = [next(iter(read_scores(path).policies.values()))["database"] for path in (before, after)]
-    names = sorted(set(scores[0].extra) & set(scores[1].extra))
-    rows: dict[str, Any] = {
-        name: {"before": scores[0].extra[name], "after": scores[1].extra[name]} for name in names
-    }
-    return {**rows, "n": scores[1].n}
+def _serve_command(train: Path | None) -> str | None:
+    if train is None or not (train / "model").is_dir():
+        return None
+    return f"agentray serve --model {shlex.quote(str(train / 'model'))}"
 
 
-def _stages(config: ReportConfig, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _stages(config: ReportConfig, runs: Sequence[Run]) -> list[StageTime]:
     """Wall time of each finished stage, as its manifest has it."""
     named = {"filter": config.filter, "mix": config.mix, "train": config.train, "tune": config.tune}
-    found = {name: manifest.read(path) for name, path in named.items() if path is not None}
-    found |= {f"evaluate {each.name}": each.manifest for each in runs}
-    return [{"name": name, "wall_s": each.wall_s} for name, each in found.items()]
-
-
-def _of_recipe(directory: Path) -> dict[str, Any]:
-    """What a recipe notes of its stages so far, in place of what the manifests say.
-
-    Raises:
-        UsageError: The directory is not a recipe's.
-    """
-    path = directory / "recipe.json"
-    try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{str(directory)!r} is not the directory of a recipe", str(error), "leave report.recipe out"
-        ) from error
-    stages = [
-        {"name": each["name"], "wall_s": each["wall_s"], "counts": each["counts"]}
-        for each in noted.pop("stages")
-        if each["state"] != "skipped"
-    ]
-    return {**noted, "stages": stages}
+    times = {name: manifest.read(path).wall_s for name, path in named.items() if path is not None}
+    times |= {f"evaluate {each.name}": each.cost.wall_s for each in runs}
+    return [StageTime(name=name, wall_s=wall_s) for name, wall_s in times.items()]

@@ -68,7 +68,7 @@ def test_the_quickstart_reports_every_stage_and_leaves_a_model_to_serve(tmp_path
     assert set(report["scores"]) == {"database", "alfworld"}
     assert all(score["n"] == 4 for score in report["scores"].values())
     assert {"before_nll", "after_nll"} == set(report["general"])
-    assert report["agentbench_dev"]["n"] == 1
+    assert report["pairs"][0]["scores"]["database"]["n"] == 1
     assert report["peak_memory_bytes"] > 10**9
     assert report == json.loads((out / "report.json").read_text())
     assert "<html" in (out / "report.html").read_text()

@@ -10,11 +10,11 @@ from chromium import browser, install_chromium
 from fakes import trajectory
 
 from agentray import manifest
-from agentray.env import build, resolve
-from agentray.evaluate.diagnosis import error_types
-from agentray.report import source
+from agentray.evaluate.outcomes import Outcomes, outcome
+from agentray.report import reading
 from agentray.report.archive import encode
 from agentray.report.page import write_page
+from agentray.report.records import Report
 from agentray.types import Message, Reply, Turn, Usage
 
 pytestmark = pytest.mark.browser
@@ -45,22 +45,13 @@ def page(runner):
 
 def a_run(name, trajectories):
     """A run as the report reads it, without a store: a store refuses lone surrogates."""
-    environment = build(resolve("count"))
-    return source.Run(
-        name=name,
-        directory=Path(name),
-        manifest=manifest.Manifest("rollout", {}, {}),
-        settings={},
-        environments={"count": environment},
-        trajectories=trajectories,
-        findings=[error_types(each, environment) for each in trajectories],
-    )
+    outcomes = Outcomes(Path(name), [outcome(each) for each in trajectories])
+    return reading.read_run(name, outcomes, trajectories, manifest.Manifest("rollout", {}, {}))
 
 
 def written(path, *runs):
-    pieces = [None for _ in runs]
-    report = {"runs": [source.cost(run) for run in runs], "errors": source.errors(runs)}
-    write_page(report, encode(runs, pieces), path)
+    report = Report(runs=[run.cost for run in runs], errors=reading.errors(runs))
+    write_page(report, encode(runs, [None for _ in runs]), path)
     return path
 
 
@@ -257,14 +248,14 @@ def choose(name, value):
 def test_outcomes_can_be_told_by_what_the_base_did(runner, page, compared):
     async def check():
         await opened(page, compared)
-        for outcome, count in (
+        for chosen, count in (
             ("gained", 1000),
             ("regressed", 0),
             ("lost", 1000),
             ("won", 2000),
             ("truncated", 0),
         ):
-            await page.evaluate(choose("outcome", outcome))
+            await page.evaluate(choose("outcome", chosen))
             assert await status(page) == f"{count:,} of 3,000 trajectories"
         await page.evaluate(choose("outcome", ""))
         await page.evaluate(choose("run", "base"))
@@ -280,7 +271,7 @@ def test_tokens_are_coloured_by_their_probability(runner, page, tmp_path):
 
     run = a_run("tuned", [won(0)])
     path = tmp_path / "report.html"
-    write_page({}, encode([run], [Bounds()]), path)
+    write_page(Report(), encode([run], [Bounds()]), path)
 
     async def check():
         await opened(page, path)

@@ -68,7 +68,7 @@ THIRD_PARTY = {
     "suites": {"ray", "numpy", "lm_eval", "transformers", "tokenizers"},
     "contamination": {"ray", "numpy", "pyarrow", "transformers", "tokenizers"},
     "overall": {"pydantic"},
-    "report": {"numpy", "jinja2", "transformers", "tokenizers"},
+    "report": {"numpy", "jinja2", "markupsafe", "pydantic", "transformers", "tokenizers"},
     "tune": {"ray"},
     "serving": {"ray", "vllm", "starlette", "fastapi", "pydantic", "transformers"},
     "recipes": {"pydantic"},

@@ -31,7 +31,7 @@ def call(capsys, *arguments):
         ),
         (["rollout", "--env", "database"], "it has no default"),
         (["evaluate", "--env", "database", "--set", "env.databse.data=absent"], "did you mean 'database'?"),
-        (["report", "x", "--out", "y", "--set", "env.databse.seed=1"], "did you mean 'database'?"),
+        (["report", "x", "--out", "y", "--set", "env.count.seed=1"], "unknown setting 'report.env'"),
         (
             [
                 "tune",

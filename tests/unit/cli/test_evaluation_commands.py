@@ -82,7 +82,7 @@ def test_errors_are_counted_before_and_after(capsys, played):
     before, after = (document["runs"][name]["count"]["reasoning_error"] for name in ("before", "after"))
     assert code == 0 and (before["count"], before["of"], before["share"]) == (6, 6, 1.0)
     assert len(before["keys"]) == 1 and (after["count"], after["keys"]) == (0, [])
-    assert document["types"]["count"]["machinery"]["rule"]
+    assert document["types"]["count"]["infrastructure_failure"]["rule"]
     code, out, _ = call(capsys, "errors", *played, "--examples", "2")
     assert code == 0 and "6 (100.0 %)" in out and "before 6 scored of 6 attempts" in out
     assert out.count("reasoning_error before: count:") == 2

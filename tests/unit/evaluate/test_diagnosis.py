@@ -10,7 +10,7 @@ from fakes import trajectory
 from agentray.env import FUNCTION_CALL_ERROR, ErrorType, Finding, build, resolve
 from agentray.env.count import Count
 from agentray.errors import DataError
-from agentray.evaluate.diagnosis import GENERAL, error_types, table, types_of
+from agentray.evaluate.diagnosis import GENERAL, ErrorTable, error_types, types_of
 from agentray.types import Reply, Turn
 
 PAGE = Path(__file__).parents[3] / "docs" / "evaluation.md"
@@ -28,13 +28,20 @@ def found(trajectory, environment=None):
     return {(each.type, each.turn) for each in error_types(trajectory, environment)}
 
 
+def table(trajectories, environments):
+    made = ErrorTable(environments)
+    for each in trajectories:
+        assert made.add(each) == error_types(each, environments.get(each.task.env))
+    return made.counts()
+
+
 def test_a_won_attempt_without_a_slip_has_no_error():
     assert error_types(trajectory()) == ()
 
 
-def test_what_the_machinery_lost_is_no_error_of_the_model():
+def test_an_infrastructure_failure_is_not_an_error_of_the_model():
     lost = attempt(turn("what?", None), reward=None, status="failed", error="TimeoutError: 60 s")
-    assert error_types(lost) == (Finding("machinery"),)
+    assert error_types(lost) == (Finding("infrastructure_failure"),)
 
 
 def test_a_reply_without_an_action_is_invalid_and_a_format_error():
@@ -134,8 +141,12 @@ class Undeclared(Telling):
     error_types = (FUNCTION_CALL_ERROR,)
 
 
-def test_a_plugin_adds_types_of_its_own_before_the_machinery():
-    assert [each.id for each in types_of(Telling())][-3:] == ["function_call_error", "sulk", "machinery"]
+def test_a_plugin_adds_types_of_its_own_before_the_infrastructure_failure():
+    assert [each.id for each in types_of(Telling())][-3:] == [
+        "function_call_error",
+        "sulk",
+        "infrastructure_failure",
+    ]
     assert error_types(trajectory(), Telling()) == (Finding("function_call_error", 0), Finding("sulk", 1))
 
 
@@ -144,7 +155,7 @@ def test_a_plugin_that_finds_what_it_does_not_declare_is_named():
         error_types(trajectory(), Undeclared())
 
 
-def test_the_table_counts_attempts_not_turns_and_keeps_the_machinery_apart():
+def test_the_table_counts_attempts_not_turns_and_keeps_the_infrastructure_failure_apart():
     made = [
         attempt(turn("hm", None), turn("hm?", None), index=0),
         attempt(turn("go"), index=1),
@@ -152,16 +163,20 @@ def test_the_table_counts_attempts_not_turns_and_keeps_the_machinery_apart():
         attempt(reward=None, status="failed", error="lost", index=3),
     ]
     counts = table(made, {"count": Count()})["count"]
-    invalid, machinery = counts["invalid_action"], counts["machinery"]
+    invalid, infrastructure_failure = counts["invalid_action"], counts["infrastructure_failure"]
     assert (invalid.count, invalid.of, invalid.share) == (1, 3, pytest.approx(1 / 3))
     assert invalid.keys == (made[0].key,)
-    assert (machinery.count, machinery.of, machinery.share) == (1, 4, 0.25)
+    assert (infrastructure_failure.count, infrastructure_failure.of, infrastructure_failure.share) == (
+        1,
+        4,
+        0.25,
+    )
     assert (counts["refusal"].count, counts["refusal"].keys) == (0, ())
 
 
 def test_the_table_of_lost_attempts_alone_has_no_shares():
     counts = table([attempt(reward=None, status="failed")], {})["count"]
-    assert counts["invalid_action"].share is None and counts["machinery"].share == 1.0
+    assert counts["invalid_action"].share is None and counts["infrastructure_failure"].share == 1.0
     assert table([], {}) == {}
 
 

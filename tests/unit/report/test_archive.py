@@ -5,29 +5,20 @@ import math
 from dataclasses import replace
 
 import pytest
-from fakes import trajectory
+from fakes import stored_run, trajectory
 
-from agentray import manifest
-from agentray.data.store import write_shard
 from agentray.report.archive import CHUNK_ROWS, encode, pack, unpack
-from agentray.report.pieces import Pieces, find_pieces
-from agentray.report.source import read_runs
+from agentray.report.reading import read_runs
+from agentray.report.tokens import TokenBounds, find_bounds
 from agentray.types import Message, Reply, Turn, Usage
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- \u2028\u202e \x00 é😀"
 
 
-def stored(directory, made):
-    directory.mkdir(parents=True, exist_ok=True)
-    write_shard(directory / "shard-000000.parquet", made)
-    manifest.write(directory, manifest.Manifest("rollout", {"policy": "expert"}, {}, wall_s=1.5))
-    return directory
-
-
-def packed(tmp_path, *runs, pieces=None):
-    directories = [stored(tmp_path / f"run{index}", made) for index, made in enumerate(runs)]
-    read = read_runs(directories, {})
-    return encode(read, [pieces] * len(read))
+def packed(tmp_path, *runs, bounds=None):
+    directories = [stored_run(tmp_path / f"run{index}", made) for index, made in enumerate(runs)]
+    read = read_runs(directories, most=10_000)
+    return encode(read, [bounds] * len(read))
 
 
 def records(archive):
@@ -97,13 +88,13 @@ def test_attempts_at_the_same_task_lie_side_by_side_in_natural_order(tmp_path):
     assert {len(column) for column in columns.values()} == {4}
 
 
-def test_what_the_machinery_lost_is_not_lost_by_the_model(tmp_path):
+def test_an_infrastructure_failure_is_not_lost_by_the_model(tmp_path):
     lost = trajectory(reward=None, status="failed", error="the engine died", turns=())
     archive = packed(tmp_path, [lost, trajectory(1, status="truncated", reward=0.0)])
     columns = unpack(archive.index)["columns"]
     assert (columns["outcome"], columns["truncated"]) == (["unscored", "lost"], [0, 1])
     errors = unpack(archive.index)["errors"]
-    assert [errors[kind]["type"] for kind in columns["errors"][0]] == ["machinery"]
+    assert [errors[kind]["type"] for kind in columns["errors"][0]] == ["infrastructure_failure"]
 
 
 @pytest.mark.parametrize(
@@ -143,27 +134,37 @@ def bytewise(tmp_path):
 
 def test_token_lengths_add_up_to_the_reply_in_utf_16(tmp_path, bytewise):
     text = "a é😀 b"
-    lengths = Pieces(tmp_path / "tokenizer.json").lengths(bytewise.encode(text + "<|end|>").ids, text)
+    lengths = TokenBounds(tmp_path / "tokenizer.json").lengths(bytewise.encode(text + "<|end|>").ids, text)
     assert lengths == [1, 1, 0, 1, 0, 0, 0, 2, 1, 1, 0]
     assert sum(lengths) == len(text.encode("utf-16-le")) // 2
 
 
 def test_ids_of_another_tokenizer_give_no_lengths(tmp_path, bytewise):
-    pieces = Pieces(tmp_path / "tokenizer.json")
+    bounds = TokenBounds(tmp_path / "tokenizer.json")
     ids = bytewise.encode("count").ids
-    assert pieces.lengths(ids, "recount") is None
-    assert pieces.lengths(ids, "counted") is None
-    assert pieces.lengths([*ids, *bytewise.encode("é").ids[:1]], "count") is None
-    assert pieces.lengths([], "") == []
+    assert bounds.lengths(ids, "recount") is None
+    assert bounds.lengths(ids, "counted") is None
+    assert bounds.lengths([*ids, *bytewise.encode("é").ids[:1]], "count") is None
+    assert bounds.lengths([], "") == []
 
 
 def test_lengths_are_embedded_where_the_tokenizer_is_there(tmp_path, bytewise):
     ids = tuple(bytewise.encode("Action: 2").ids)
     turns = (Turn(Reply("Action: 2", ids, (-0.1,) * len(ids)), "2", "", 1.0),)
-    archive = packed(tmp_path / "runs", [trajectory(turns=turns)], pieces=find_pieces([tmp_path]))
+    archive = packed(tmp_path / "runs", [trajectory(turns=turns)], bounds=find_bounds([tmp_path]))
     (record,) = records(archive)
     assert record["turns"][0]["lengths"] == [1] * len(ids)
-    assert find_pieces([tmp_path / "nowhere"]) is None
+    assert find_bounds([tmp_path / "nowhere"]) is None
+
+
+def test_of_many_attempts_all_those_at_some_tasks_are_shown(tmp_path):
+    made = [trajectory(index, sample=sample) for index in range(6) for sample in range(2)]
+    runs = [stored_run(tmp_path / name, made) for name in ("base", "tuned")]
+    read = read_runs(runs, most=11)
+    shown = [[(each.task.id, each.sample) for each, _ in run.shown] for run in read]
+    assert shown[0] == shown[1] == [(f"train/{index}", sample) for index in range(2) for sample in range(2)]
+    assert [run.cost.attempts for run in read] == [12, 12]
+    assert encode(read, [None, None]).num_attempts == 8
 
 
 def test_the_index_is_plain_json(tmp_path):

@@ -7,12 +7,11 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fakes import stored_run as stored
 from fakes import trajectory
 
 from agentray import manifest
 from agentray.config import ReportConfig
-from agentray.data.journal import entries
-from agentray.data.store import RunStore
 from agentray.errors import DataError, UsageError
 from agentray.report.archive import unpack
 from agentray.report.run import run
@@ -21,14 +20,6 @@ from agentray.report.run import run
 def attempts(rewards, **changes):
     made = [trajectory(index, reward=reward, **changes) for index, reward in enumerate(rewards)]
     return [replace(each, status="failed") if each.reward is None else each for each in made]
-
-
-def stored(directory, made):
-    with RunStore(directory) as store:
-        for each in made:
-            store.commit(entries(each))
-    manifest.write(directory, manifest.Manifest("rollout", {}, {}, wall_s=1.5))
-    return directory
 
 
 def report(directory, *runs, **settings):
@@ -178,3 +169,66 @@ def test_a_tokenizer_that_is_not_there_is_an_error(tmp_path):
 def test_a_suite_without_results_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"suite\.json"):
         report(tmp_path / "r", stored(tmp_path / "run", attempts([1.0])), suite=[tmp_path])
+
+
+def test_a_further_evaluation_is_shown_under_its_label(tmp_path):
+    runs = [stored(tmp_path / name, attempts([reward, 1.0])) for name, reward in (("a", 0.0), ("b", 1.0))]
+    pairs = [{"label": "Real <records>", "before": runs[0], "after": runs[1]}, {"label": "not run"}]
+    _, document, page = report(tmp_path / "r", runs[1], pairs=pairs)
+    (pair,) = document["pairs"]
+    assert (pair["label"], pair["scores"]["count"]["before"]) == ("Real <records>", 0.5)
+    assert "Real &lt;records&gt;" in page and "not run" not in page
+
+
+def test_what_a_recipe_wrote_is_in_the_report(tmp_path):
+    stages = [{"name": "train", "wall_s": 60.0, "counts": {"steps": 3}}]
+    skipped = {"name": "suite", "state": "skipped", "wall_s": 0.0, "counts": {}}
+    state = {
+        "stages": [*stages, skipped],
+        "wall_s": 90.0,
+        "peak_memory_bytes": 2048,
+        "settings": {"eta": 0.2},
+    }
+    (tmp_path / "recipe.json").write_text(json.dumps(state))
+    run_directory = stored(tmp_path / "run", attempts([1.0]))
+    _, document, page = report(tmp_path / "r", run_directory, recipe=tmp_path)
+    assert document["stages"] == stages and document["settings"] == {"eta": 0.2}
+    assert "1 min 0 s in 1 stages, of 1 min 30 s in all." in page and "2 KiB" in page
+    (tmp_path / "recipe.json").write_text('{"stages": [{}]}')
+    with pytest.raises(DataError, match=r"stages\.0\.name"):
+        report(tmp_path / "r", run_directory, recipe=tmp_path)
+
+
+def test_training_and_data_are_read_from_their_stages(tmp_path):
+    train, filtered, mixed = (tmp_path / name for name in ("train", "filter", "mix"))
+    for directory, counts in (
+        (filtered, {"read": 4, "kept": 3, "rejected": {"low_reward": 1}}),
+        (mixed, {"eta": 0.5, "realised": {"agent": 0.4}}),
+    ):
+        directory.mkdir()
+        manifest.write(directory, manifest.Manifest(directory.name, {}, counts))
+    (train / "model").mkdir(parents=True)
+    counts = {"tokens_per_s": 9.0, "tokens": 20, "loss_tokens": 10}
+    losses = {"validation_before": {"a": 1.0, "b": 3.0}, "validation_after": {"a": 2.0, "b": 2.0}}
+    manifest.write(train, manifest.Manifest("train", {}, counts | losses))
+    lines = [
+        {"step": 1, "loss": 2.0, "loss_by_source": {"a": 2.0}},
+        {"step": 2, "loss": float("nan"), "loss_by_source": {}},
+    ]
+    (train / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    settings = {"train": train, "filter": filtered, "mix": mixed}
+    _, document, page = report(tmp_path / "r", stored(tmp_path / "run", attempts([1.0])), **settings)
+    assert document["training"]["loss_by_source"] == {"a": [2.0, None]}
+    assert document["general"] == {"before_nll": 2.0, "after_nll": 2.0}
+    assert document["data"]["kept"] == 3 and document["data"]["realised"] == {"agent": 0.4}
+    assert [stage["name"] for stage in document["stages"]] == ["filter", "mix", "train", "evaluate run"]
+    assert document["serve_command"].startswith("agentray serve --model ") and "Serve this" in page
+    assert "3 of 4" in page and "no change" in page
+
+
+def test_the_report_signs_its_own_directory_and_no_other(tmp_path):
+    run_directory = stored(tmp_path / "run", attempts([1.0]))
+    report(tmp_path / "r", run_directory)
+    assert manifest.read(tmp_path / "r").stage == "report"
+    report(run_directory, run_directory)
+    assert manifest.read(run_directory).stage == "rollout"

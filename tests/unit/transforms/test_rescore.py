@@ -54,7 +54,7 @@ def test_a_lower_turn_limit_is_applied_and_the_new_run_pairs_with_the_old(played
     assert found.mean_reward["count"].after == pytest.approx(1 - long / NUM_TASKS)
     changed = lines(tmp_path / "out" / "changed.jsonl")
     assert len(changed) == long and changed[0] == changed[0] | {"before": 1.0, "after": 0.0}
-    row = compare(read_outcomes(played).attempts, read_outcomes(tmp_path / "out").attempts)["count"]
+    row = compare(read_outcomes(played), read_outcomes(tmp_path / "out"))["count"]
     assert (row.before, row.n) == (1.0, NUM_TASKS)
     written = manifest.read(tmp_path / "out")
     assert written.stage == "rescore" and written.config["env"] == {"count": {"max_turns": 3}}

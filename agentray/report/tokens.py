@@ -14,7 +14,7 @@ _FILE = "tokenizer.json"
 _INCOMPLETE = "\ufffd"
 
 
-class Pieces:
+class TokenBounds:
     """Token boundaries by one tokenizer.
 
     Args:
@@ -53,12 +53,12 @@ class Pieces:
         return lengths if place == len(text) and not pending else None
 
 
-def find_pieces(directories: Sequence[Path]) -> Pieces | None:
+def find_bounds(directories: Sequence[Path]) -> TokenBounds | None:
     """Boundaries by the first directory that has a tokenizer; None without one, or without its library."""
     for directory in directories:
         if (directory / _FILE).is_file():
             try:
-                return Pieces(directory / _FILE)
+                return TokenBounds(directory / _FILE)
             except ImportError:
                 return None
     return None
