@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -76,11 +78,8 @@ def _on_processes(
         waiting = (pool.submit(_compute, each) for each in items)
         yield from (each.result() for each in _ahead(waiting, _IN_FLIGHT * num_processes))
     except BrokenProcessPool as error:
-        raise ResourceError(
-            "a process of this stage died",
-            "it was killed, most likely because memory ran out",
-            "run it again with more memory, or on fewer CPUs: taskset -c 0-1 agentray ...",
-        ) from error
+        why = "it was killed, most likely because memory ran out"
+        raise _died(why, "run it with more memory, or on fewer CPUs: taskset -c 0-1 agentray ...") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -94,8 +93,14 @@ def _on_ray(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Ite
     num_cpus = int(ray.cluster_resources().get("CPU", 1))
     try:
         yield from (ray.get(each) for each in _ahead(waiting, _IN_FLIGHT * num_cpus))
-    except ray.exceptions.RayError as error:
+    except ray.exceptions.RayTaskError as error:
         raise cause(error) from error
+    except ray.exceptions.RayError as error:
+        raise _died(str(error).partition("\n")[0], "run it again") from error
+
+
+def _died(why: str, fix: str) -> ResourceError:
+    return ResourceError("a process of this stage died", why, fix)
 
 
 def _ahead(started: Iterator[_Item], number: int) -> Iterator[_Item]:
@@ -109,8 +114,18 @@ def _ahead(started: Iterator[_Item], number: int) -> Iterator[_Item]:
 
 
 def _hold(function: Callable[[Any], Any]) -> None:
+    """Make a process of the pool ready."""
     global _function
     _function = function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _compute(item: Any) -> Any:

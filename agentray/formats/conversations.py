@@ -7,7 +7,7 @@ the names of all other fields are counted. `docs/data.md` says how each field is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class Records:
 
     conversations: list[Conversation]
     rejected: list[Rejection] = field(default_factory=list)
-    unknown: Mapping[str, int] = field(default_factory=dict)
+    unknown: Counter[str] = field(default_factory=Counter)
     """Fields that are not read, by name; those of messages are called `messages[].NAME`."""
 
     @property
@@ -43,26 +43,39 @@ def read_conversations(path: Path) -> Records:
         UsageError: The file does not exist, or is a directory.
         DataError: It is not JSON, or no record is a conversation.
     """
-    conversations: list[Conversation] = []
-    rejected: list[Rejection] = []
-    unknown: Counter[str] = Counter()
+    found = Records([], [], Counter())
+    for read, unknown in iterate_conversations(path):
+        if isinstance(read, Rejection):
+            found.rejected.append(read)
+        else:
+            found.conversations.append(read)
+        found.unknown.update(unknown)
+    return found
+
+
+def iterate_conversations(path: Path) -> Iterator[tuple[Conversation | Rejection, Sequence[str]]]:
+    """What each record of a file became, and its fields that are not read, one record after the other.
+
+    Raises:
+        UsageError: The file does not exist, or is a directory.
+        DataError: It is not JSON, or, at its end, no record was a conversation.
+    """
+    reasons: Counter[str] = Counter()
+    usable, first = 0, ""
     for place, record in records(path):
         read = record if isinstance(record, Rejection) else conversation_of(record, place)
         if isinstance(read, Rejection):
-            rejected.append(read)
+            reasons[read.reason] += 1
+            first = first or f"; {read.place}: {read.detail}"
         else:
-            conversations.append(read)
-        unknown.update(() if isinstance(record, Rejection) else fields_not_read(record))
-    found = Records(conversations, rejected, dict(unknown))
-    if not conversations:
-        first = next((f"; {each.place}: {each.detail}" for each in rejected), "")
-        reasons = dict(Counter(each.reason for each in rejected))
+            usable += 1
+        yield read, () if isinstance(record, Rejection) else tuple(fields_not_read(record))
+    if not usable:
         raise DataError(
             f"{str(path)!r} holds no conversation",
-            f"{found.read} records read, rejected: {reasons}{first}",
+            f"{reasons.total()} records read, rejected: {dict(reasons)}{first}",
             'give records with "messages" or "conversations"; docs/data.md has every form',
         )
-    return found
 
 
 def conversation_of(record: Any, place: str = "") -> Conversation | Rejection:

@@ -28,6 +28,7 @@ from agentray.mix.corpus import MIXTURE, ROWS, VERSION, Corpus, open_corpus
 from agentray.mix.rows import RowWriter
 from agentray.mix.samples import Built, build
 from agentray.mix.sources import Inventory, Record, read, take_stock
+from agentray.mix.stream import shares
 from agentray.mix.tally import Account, Tally, check_usable
 from agentray.parallel import ordered_map
 from agentray.stage import Stage
@@ -89,6 +90,7 @@ def run(config: MixConfig, progress: Progress = silent) -> MixSummary:
     stage = Stage("mix", config, config.out, MixSummary, inputs=inputs)
     template = load_template(config.model, config.template)
     inventory = take_stock(config)
+    _check_drawable(config, inventory)
     with _workspace(config.out) as workspace:
         tally = _tokenize(config, inventory, template, workspace, progress)
         document = _document(config, inventory, template, tally)
@@ -98,6 +100,19 @@ def run(config: MixConfig, progress: Progress = silent) -> MixSummary:
         for each in workspace.iterdir():
             each.rename(config.out / each.name)
     return stage.complete(summary)
+
+
+def _check_drawable(config: MixConfig, inventory: Sequence[Inventory]) -> None:
+    """Refuse proportions that no conversation would make possible.
+
+    Raises:
+        UsageError: A side that is drawn from has no source, or its weights sum to 0.
+    """
+    sides: dict[str, dict[str, tuple[int, float]]] = {"agent": {}, "general": {}}
+    for each in inventory:
+        weight = 1.0 if each.source.weight is None else each.source.weight
+        sides[each.source.side] |= dict.fromkeys(each.names, (1, weight))
+    shares(**sides, eta=config.eta)
 
 
 @contextmanager
@@ -148,7 +163,7 @@ def _tokenize(
     for account in tally.accounts.values():
         account.writer.close()
     for side, share in (("agent", config.eta), ("general", 1 - config.eta)):
-        own = [tally.accounts[name] for each in inventory if each.source.side == side for name in each.names]
+        own = [tally.accounts[name] for name in _names(inventory, side)]
         check_usable(side, share, own, limit)
         for account in own:
             account.hold_out(config.validation_fraction if side == "general" else 0.0, config.seed)

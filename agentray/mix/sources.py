@@ -16,12 +16,11 @@ from agentray.data.reading import RunReader
 from agentray.data.records import messages
 from agentray.env import resolve
 from agentray.errors import AgentrayError, DataError, UsageError, closest
-from agentray.formats.conversations import conversation_of, fields_not_read
-from agentray.formats.files import records
+from agentray.formats.conversations import iterate_conversations
 from agentray.plugins import load_attribute
 from agentray.types import Conversation, Rejection
 
-_HEAD = ("env", "policy", "split")
+_HEAD = ["env", "policy", "split"]
 _Head = tuple[str, str, str]
 """What decides whether a trajectory may be used: its environment, policy and split."""
 
@@ -33,7 +32,7 @@ class Record:
     name: str
     """Under which it is counted."""
     content: Conversation | Rejection
-    unknown: tuple[str, ...] = ()
+    unknown: Sequence[str] = ()
     """Fields of it that nothing here knows."""
 
 
@@ -75,7 +74,8 @@ def read(inventory: Sequence[Inventory], set_aside: list[str]) -> Iterator[Recor
     """
     for each in inventory:
         if each.reader is None:
-            yield from _conversations(each)
+            for content, unknown in iterate_conversations(each.source.path):
+                yield Record(each.names[0], content, unknown)
         else:
             yield from _trajectories(each, each.reader, set_aside)
 
@@ -95,8 +95,9 @@ def _directory(source: Source, config: MixConfig) -> Inventory:
     reader = RunReader(source.path, _HEAD)
     if reader.set_aside and not len(reader):
         raise _unreadable(source, reader)
-    columns = (reader.outcomes[name].to_pylist() for name in _HEAD)
-    heads = Counter[_Head](zip(*columns, strict=True))
+    # In one thread groups are in the order of their first rows, which is the order of names.
+    found = reader.outcomes.group_by(_HEAD, use_threads=False).aggregate([([], "count_all")]).to_pylist()
+    heads: dict[_Head, int] = {(row["env"], row["policy"], row["split"]): row["count_all"] for row in found}
     chosen = {head: count for head, count in heads.items() if _selects(source, env=head[0], policy=head[1])}
     if not chosen:
         raise _nothing(source, list(heads))
@@ -155,11 +156,12 @@ def _check_families(source: Source, envs: Sequence[str]) -> list[str]:
     unknown: list[str] = []
     for env in envs:
         try:
-            family = load_attribute(resolve(env).entry_point).family
+            family = getattr(load_attribute(resolve(env).entry_point), "family", None)
         except (AgentrayError, ImportError):
+            family = None
+        if family is None:
             unknown.append(env)
-            continue
-        if family == "held_out":
+        elif family == "held_out":
             raise UsageError(
                 f"{str(source.path)!r} holds trajectories of {env!r}, which is held out",
                 "held-out environments measure what was not trained on",
@@ -178,33 +180,6 @@ def _trajectories(inventory: Inventory, reader: RunReader, set_aside: list[str])
     if not usable:
         raise _unreadable(source, reader)
     set_aside += [f"{source.path}/{name}" for name in reader.set_aside]
-
-
-def _conversations(inventory: Inventory) -> Iterator[Record]:
-    """The records of a file.
-
-    Raises:
-        DataError: None is a conversation.
-    """
-    path, (name,) = inventory.source.path, inventory.names
-    reasons: Counter[str] = Counter()
-    first = ""
-    usable = 0
-    for place, record in records(path):
-        content = record if isinstance(record, Rejection) else conversation_of(record, place)
-        unknown = () if isinstance(record, Rejection) else tuple(fields_not_read(record))
-        if isinstance(content, Rejection):
-            reasons[content.reason] += 1
-            first = first or f"; {content.place}: {content.detail}"
-        else:
-            usable += 1
-        yield Record(name, content, unknown)
-    if not usable:
-        raise DataError(
-            f"{str(path)!r} holds no conversation",
-            f"{reasons.total()} records read, rejected: {dict(reasons)}{first}",
-            'give records with "messages" or "conversations"; docs/data.md has every form',
-        )
 
 
 def _check_names(inventory: Sequence[Inventory]) -> None:

@@ -169,3 +169,19 @@ def test_samples_beyond_the_context_of_the_model_are_rejected_each_by_name(mix_o
     found = json.loads(line)
     assert (found["source"], found["place"]) == ("chats", "chats.jsonl:1")
     assert "max_length 400" in found["detail"]
+
+
+def test_a_side_without_a_source_is_refused_before_anything_is_read(mix_of, tmp_path):
+    path = tmp_path / "broken.jsonl"
+    path.write_text("{")
+    with pytest.raises(UsageError, match="the general side is empty"):
+        run(mix_of(agent=[path], eta=0.5))
+    weightless = [Source(path=path, weight=0), Source(path=path, name="b", weight=0)]
+    with pytest.raises(UsageError, match="its weights sum to 0"):
+        run(mix_of(sources=weightless, eta=1))
+
+
+def test_what_was_read_of_runs_that_share_a_name_is_counted_once(mix_of, attempts):
+    paths = [attempts(name, 4, envs=("count",)) for name in ("first", "second")]
+    with pytest.raises(DataError, match="none of the 8 agent conversations"):
+        run(mix_of(agent=paths, eta=1, max_length=64))
