@@ -20,23 +20,6 @@ error where there are fewer. Real cores are shared by the operating system, not 
 
 _PROBE_TIMEOUT_S = 20.0
 """Longest wait for a cluster to say which version it is."""
-_PROBE = """
-import json, sys
-address = sys.argv[1]
-try:
-    if "://" in address:
-        import ray
-        ray.init(address, log_to_driver=False, logging_level="ERROR")
-        print("{}")
-    else:
-        from ray._raylet import GcsClient
-        found = GcsClient(address=address).internal_kv_get(b"CLUSTER_METADATA", b"cluster", timeout=15)
-        print((found or b"{}").decode())
-except BaseException as error:
-    lines = [line for line in f"{type(error).__name__}: {error}".splitlines() if line.strip()]
-    print(json.dumps({"error": " ".join(lines)[:500]}))
-"""
-"""Asked in a process of its own: inside Ray nothing ends such a wait before minutes are over."""
 
 
 @contextmanager
@@ -98,8 +81,8 @@ def _join(address: str) -> None:
 
 
 def _probed(address: str) -> dict[str, Any]:
-    """What a cluster says of itself, or an `error`."""
-    command = [sys.executable, "-c", _PROBE, address]
+    """What a cluster says of itself, or an `error`; in a process of its own, since Ray would wait minutes."""
+    command = [sys.executable, "-m", "agentray.compat", address]
     environment = {**os.environ, "RAY_ADDRESS": ""}
     try:
         done = subprocess.run(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from agentray import compat
 from agentray.config import ServeConfig
 from agentray.errors import DataError, UsageError
 from agentray.models import CARD, resolve_model
@@ -99,11 +100,8 @@ def provenance(model: Path) -> dict[str, Any]:
 
 def model_card(name: str, config: ServeConfig, origin: Mapping[str, Any]) -> Any:
     """What `/v1/models` says about the model."""
-    # Ray 2.60 exports it nowhere else, and its own cards have no place for more facts.
-    from ray.llm._internal.serve.core.configs.openai_api_models import ModelCard
-
-    metadata = {"model": config.model, "max_model_len": config.engine.max_model_len, **origin}
-    return ModelCard(id=name, object="model", owned_by="agentray", permission=[], metadata=metadata)
+    facts = {"model": config.model, "max_model_len": config.engine.max_model_len, **origin}
+    return compat.model_card(name, facts)
 
 
 class ApiKey:
@@ -152,11 +150,9 @@ async def _refuse(send: Any) -> None:
 
 def _web_app(key: str) -> Any:
     """Ray's FastAPI application, with the key asked for before anything else runs."""
-    # Ray 2.60 has no public way to add a layer; `init` is what its own ingress is made of.
-    from ray.llm._internal.serve.core.ingress.ingress import init
     from starlette.middleware.cors import CORSMiddleware
 
-    app = init()
+    app = compat.ingress_app()
     # Ray lets every web page's script call the endpoint; a page has no business on this machine's loopback.
     app.user_middleware = [each for each in app.user_middleware if each.cls is not CORSMiddleware]
     if key:

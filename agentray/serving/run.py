@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agentray.cluster import connected
+from agentray.compat import serve_controller
 from agentray.config import ServeConfig
 from agentray.errors import AgentrayError, ResourceError, UsageError
 from agentray.models import resolve_model
@@ -183,10 +184,9 @@ def _stop() -> None:
     """
     import ray
     from ray import serve
-    from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 
     try:
-        controller = ray.get_actor(SERVE_CONTROLLER_NAME, SERVE_NAMESPACE)
+        controller = ray.get_actor(*serve_controller())
         ray.get(controller.graceful_shutdown.options(max_task_retries=0).remote(), timeout=_STOP_TIMEOUT_S)
     except (ValueError, ray.exceptions.RayActorError):
         pass  # it is gone, as it should be

@@ -7,7 +7,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "agentray"
 BASE = {"types", "errors"}
-CORE = BASE | {"plugins", "config", "manifest", "stage", "models", "cluster", "parallel", "encoding", "chat"}
+CORE = BASE | {
+    "plugins",
+    "config",
+    "manifest",
+    "stage",
+    "models",
+    "compat",
+    "cluster",
+    "parallel",
+    "encoding",
+    "chat",
+}
 ACTING = CORE | {"sandbox", "env", "policy", "data", "rollout"}
 SCORING = ACTING | {"transforms", "evaluate"}
 OURS = {
@@ -18,7 +29,8 @@ OURS = {
     "manifest": BASE,
     "stage": BASE | {"config", "manifest"},
     "models": BASE,
-    "cluster": BASE,
+    "compat": set(),
+    "cluster": BASE | {"compat"},
     "parallel": BASE | {"cluster"},
     "encoding": BASE,
     "chat": BASE | {"config", "models"},
@@ -51,6 +63,7 @@ THIRD_PARTY = {
     "manifest": set(),
     "stage": {"pydantic"},
     "models": set(),
+    "compat": {"ray"},
     "cluster": {"ray"},
     "parallel": {"ray"},
     "encoding": {"msgspec"},
@@ -117,6 +130,16 @@ def test_a_file_imports_only_what_its_layer_may(path):
             assert top in THIRD_PARTY[layer], f"{layer} imports {top}"
         if top == "ray" and layer == "rollout":
             assert path.name in RAY_IN_ROLLOUT, f"{path.name} imports ray"
+
+
+def test_private_parts_of_ray_are_imported_in_one_file_alone():
+    private = {
+        str(path.relative_to(ROOT)): name
+        for path in FILES
+        for name in imports(path)
+        if name.startswith("ray.") and any(part.startswith("_") for part in name.split("."))
+    }
+    assert set(private) == {"compat.py"}, private
 
 
 def test_files_and_functions_stay_within_the_size_limits():
