@@ -5,6 +5,7 @@ Options that a command lacks are settings: `--set table.key=value`, or a TOML fi
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -60,10 +61,20 @@ app.command("import")(import_)
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: turns errors into three lines, or one JSON document, and an exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of stdout has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+        code = 1
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command; its exit code."""
     as_json = "--json" in arguments
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code: int | None = app(args=arguments, standalone_mode=False)
     except AgentrayError as error:
         console.fail(error, as_json=as_json)
         code = error.exit_code
@@ -77,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     if code == Interruption.exit_code:  # Typer makes it of a KeyboardInterrupt
         ended = Interruption("interrupted", "Ctrl-C", "run the same command again: a stage goes on from here")
         console.fail(ended, as_json=as_json)
-    sys.exit(code or 0)
+    return code or 0
 
 
 @app.command()

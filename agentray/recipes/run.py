@@ -307,10 +307,11 @@ class _Work:
         Raises:
             AgentrayError: As the stage does; the message names it.
         """
-        if self.up_to_date and self.out is not None:
-            return manifest.read(self.out).counts
+        kind = KINDS[self.step.run]
         try:
-            return asdict(KINDS[self.step.run].run(self.config, progress))
+            if self.up_to_date and self.out is not None:
+                return kind.check_counts(manifest.read(self.out).counts)
+            return kind.check_counts(asdict(kind.run(self.config, progress)))
         except AgentrayError as error:
             raise type(error)(f"stage {self.step.name!r}: {error.what}", error.why, error.fix) from error
 

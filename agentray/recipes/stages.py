@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,16 +51,26 @@ class Kind:
     """Name in its manifest."""
     ray: bool = False
     """Whether it needs Ray, unless its settings say `num_workers = 0`."""
+    check: str | None = None
+    """Entry point of a function that refuses to go on from a summary, given as plain data."""
 
     def run(self, settings: Settings, progress: Progress) -> Any:
         """Run it; the summary."""
         entry: Callable[[Settings, Progress], Any] = load_attribute(self.entry_point)
         return entry(settings, progress)
 
+    def check_counts(self, counts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The counts, unless nothing can be made of them."""
+        if self.check is not None:
+            load_attribute(self.check)(counts)
+        return counts
+
 
 KINDS = {
     "fetch": Kind(FetchConfig, "agentray.recipes.stages:fetch", "fetch"),
-    "rollout": Kind(config.RolloutConfig, "agentray.rollout.run:run", "rollout", ray=True),
+    "rollout": Kind(
+        config.RolloutConfig, "agentray.rollout.run:run", "rollout", True, "agentray.rollout.run:check_counts"
+    ),
     "filter": Kind(config.FilterConfig, "agentray.transforms.filtering:run", "filter"),
     "rescore": Kind(config.RescoreConfig, "agentray.transforms.rescore:run", "rescore"),
     "transform": Kind(config.TransformConfig, "agentray.transforms.run:run", "transform"),

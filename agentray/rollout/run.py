@@ -21,7 +21,7 @@ from agentray.config import RolloutConfig
 from agentray.data.store import RunStore
 from agentray.env import build, resolve
 from agentray.env.registry import load_attribute
-from agentray.errors import UsageError
+from agentray.errors import DataError, UsageError
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.counts import RunCounts
 from agentray.rollout.dispatch import Dispatcher, Observer
@@ -156,6 +156,24 @@ def _summary(
         set_aside=set_aside,
         **measured,
     )
+
+
+def check_counts(counts: Mapping[str, Any]) -> None:
+    """Refuse to go on from a run in which every attempt failed.
+
+    Args:
+        counts: Its summary, as plain data.
+
+    Raises:
+        DataError: None has a reward.
+    """
+    if counts["failed"] == counts["planned"]:
+        why = next(iter(counts["failed_by_reason"]), "unknown")
+        raise DataError(
+            f"all {counts['planned']} attempts failed",
+            why,
+            "correct the cause, then run the same with retry_failed = true",
+        )
 
 
 def _next_step(failed: int) -> str:

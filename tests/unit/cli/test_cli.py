@@ -1,6 +1,7 @@
 """The command line: exit codes, errors in three lines, one JSON document."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -171,3 +172,15 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(tmp_path, options):
 def test_help_keeps_its_brackets(capsys):
     code, out, _ = call(capsys, "rollout", "--help")
     assert code == 0 and "--num-tasks" in out
+
+
+@pytest.mark.parametrize("arguments", [["environments", "--json"], ["rollout", "--env", "nope", "--json"]])
+def test_a_reader_that_goes_away_gets_no_traceback(arguments, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "agentray", *arguments]
+    with os.fdopen(writer) as stdout:
+        done = subprocess.run(
+            command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path
+        )
+    assert (done.returncode, done.stderr) == (1, "")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agentray.errors import AgentrayError
+from agentray.env.count import CountGame
+from agentray.errors import AgentrayError, DataError
 from agentray.recipes.recipe import load_recipe
 from agentray.recipes.run import STATE, run
 from agentray.types import silent
@@ -144,3 +145,14 @@ def test_a_failure_beside_another_stage_ends_the_recipe(go):
 def test_a_reference_to_a_result_that_a_stage_does_not_have_is_refused(go):
     with pytest.raises(AgentrayError, match="no result 'kpet'"):
         go(text=LOOP.replace("{kept.kept}", "{kept.kpet}", 1))
+
+
+def test_a_rollout_whose_attempts_all_failed_ends_the_recipe_also_when_it_is_run_again(go, monkeypatch):
+    def breaks(self, action):
+        raise OSError("the browser died")
+
+    monkeypatch.setattr(CountGame, "step", breaks)
+    for _ in range(2):
+        with pytest.raises(DataError, match="'played': all 6 attempts failed") as caught:
+            go()
+        assert "the browser died" in caught.value.why
