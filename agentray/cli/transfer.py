@@ -52,7 +52,7 @@ def import_(
     """Make trajectories of another tool's file; say which records cannot be used, and why."""
     from agentray.formats import transfer
 
-    values = {"format": form, "file": file, "out": out, "env": env, "reward": reward}
+    values = {"format": form, "file": file, "out": out, "environment": env, "reward": reward}
     settings = resolved(ImportConfig, "import", config, sets, dry_run, **values)
     with console.progress("import") as progress:
         summary = transfer.import_(settings, progress)

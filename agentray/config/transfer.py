@@ -29,7 +29,7 @@ class ImportConfig(Settings):
     """File to read."""
     out: Path
     """Where the trajectories, the list of rejected records and the manifest go."""
-    env: str | None = None
+    environment: str | None = None
     """Environment of the tasks; None takes what each record says, else `imported`."""
     reward: float | None = Field(None, allow_inf_nan=False)
     """What every trajectory earned that does not say; None leaves it unknown."""

@@ -179,8 +179,8 @@ def _settled(
         if isinstance(each, Rejection):
             yield each
             continue
-        if config.env is not None:
-            each = replace(each, task=replace(each.task, env=config.env))
+        if config.environment is not None:
+            each = replace(each, task=replace(each.task, env=config.environment))
         if config.reward is not None and each.reward is None and each.turns:
             last = replace(each.turns[-1], reward=config.reward)
             each = replace(each, reward=config.reward, turns=(*each.turns[:-1], last))

@@ -52,3 +52,12 @@ def test_its_records_are_told_from_others_and_a_broken_format_is_only_named(agen
     code, document, _ = agentray("import", "--format", "broken", "--file", chats, "--out", tmp_path / "x")
     assert code == 1 and "pip install agentray-pairs" in document["error"]["fix"]
     assert not (tmp_path / "x").exists()
+
+
+def test_the_doctor_names_what_is_broken_and_lists_the_rest(agentray):
+    _, document, _ = agentray("doctor")
+    checks = {each["name"]: each for each in document["checks"]}
+    formats = checks["formats"]
+    assert not formats["ok"] and formats["fix"] == "install what it needs: pip install agentray-pairs"
+    assert "openai, pairs, sharegpt, tsv; format 'broken' cannot be imported" in formats["detail"]
+    assert checks["policies"]["ok"] and "expert" in checks["policies"]["detail"]

@@ -115,7 +115,7 @@ def test_an_import_is_a_directory_that_other_stages_read(tmp_path):
 
 def test_the_settings_say_what_records_do_not(tmp_path):
     chat = {"messages": [ASK, SAY]}
-    summary, out = imported(tmp_path, "openai", chat, env="count", reward=1.0)
+    summary, out = imported(tmp_path, "openai", chat, environment="count", reward=1.0)
     [found] = read_run(out).trajectories
     assert (found.task.env, found.reward, found.turns[-1].reward) == ("count", 1.0, 1.0)
     assert summary.unknown_reward == 0
