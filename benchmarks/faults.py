@@ -4,11 +4,11 @@
     python benchmarks/faults.py --quick --out faults.json
     python benchmarks/faults.py --measure soak --minutes 20 --out soak.json
 
-    faults   an endpoint of which every tenth call goes wrong: attempts lost, doubled, scored wrongly
-    kills    workers, nodes, the driver and the engine killed a hundred times in one run (kills.py)
+    kills    workers, nodes and the driver killed a hundred times in one run: what is paid again (kills.py)
     memory   memory of the driver and size of the run directory while a long run goes on
     resume   from the start of the process to the first call of a run of which 100,000 attempts are stored
-    soak     run after run under chaos (soak.py); only by name
+    soak     run after run with failing calls, dying actors and dying drivers: attempts lost, doubled, scored
+             wrongly, and memory that grows (soak.py); only by name
 
 Every measure is the real rollout stage against `endpoint.py`. Goals are in the document; the exit status is 1
 when one is missed.
@@ -31,9 +31,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pyarrow.parquet as pq
 from audit import MODEL, audit, command, counting, environment, report
-from children import rss_bytes
 from endpoint import endpoint, stats
 from kills import kills
 from soak import soak
@@ -45,7 +45,6 @@ from agentray.data.shards import segments, shards
 from agentray.data.store import SEGMENT_ROWS, read_run, write_shard
 from agentray.env import Environment, build, resolve
 from agentray.rollout.plan import Plan
-from agentray.rollout.run import run
 from agentray.types import Attempt, Message, Reply, Trajectory, Turn, Usage
 
 MOST_DRIFT_BYTES = 50e6
@@ -56,29 +55,6 @@ _LEAST_STORED = 1000
 """Trajectories from which the size of a run directory is compared with theirs."""
 _SAMPLE_S = 0.25
 _RUN_TIMEOUT_S = 1800.0
-
-
-def faults(quick: bool) -> dict[str, Any]:
-    """Play against an endpoint that fails in eight ways."""
-    episodes = 128 if quick else 1024
-    changes: dict[str, Any] = {"in_flight": 128, "turn_timeout_s": 1.0}
-    with _folder() as folder, endpoint(0.05, 0.1, stall_s=1.5) as url:
-        settings = counting(folder / "run", url, episodes, **changes)
-        summary = run(RolloutConfig(**settings))
-        found, served = audit(settings), stats(url)
-    return {
-        "episodes": episodes,
-        **changes,
-        "wall_s": summary.wall_s,
-        **report(found),
-        "failed": summary.failed,
-        "retries": summary.retries,
-        "endpoints": summary.endpoints,
-        "faults": served["faults"],
-        "paid": served["calls"],
-        "paid_again": served["paid_again"],
-        "goals": {"clean": found.clean and found.stored == episodes},
-    }
 
 
 class Sample(NamedTuple):
@@ -251,11 +227,11 @@ def _samples(driver: subprocess.Popen[str], directory: Path) -> Iterator[Sample]
         if directory.exists():
             try:
                 disk_bytes, stored = _disk_bytes(directory), _stored(directory, rows)
-            except FileNotFoundError:  # a segment has just become a shard
+                rss_bytes = psutil.Process(driver.pid).memory_info().rss
+            except (FileNotFoundError, psutil.Error):  # a segment has become a shard, or the driver has ended
                 continue
-            sample = Sample(time.monotonic(), stored, rss_bytes(driver.pid), disk_bytes)
-            if sample.rss_bytes:  # else it has just ended
-                yield sample
+            if rss_bytes:
+                yield Sample(time.monotonic(), stored, rss_bytes, disk_bytes)
         time.sleep(_SAMPLE_S)
 
 
@@ -284,7 +260,6 @@ class Measure:
 
 
 MEASURES = {
-    "faults": Measure(lambda given: faults(given.quick)),
     "kills": Measure(lambda given: kills(given.quick)),
     "memory": Measure(lambda given: memory(given.quick)),
     "resume": Measure(lambda given: resume(given.quick)),

@@ -1,17 +1,15 @@
-"""CPU time and memory of a process and everything it started, sampled from `/proc`.
+"""CPU time and memory of a process and everything it started.
 
 Ray works in processes that the runner's own `getrusage` never sees, and that may end before it does.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from pathlib import Path
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+import psutil
+
 _PERIOD_S = 0.25
 
 
@@ -66,26 +64,19 @@ class TreeSampler(threading.Thread):
 
 def _tree(root: int) -> dict[int, tuple[float, int]]:
     """CPU seconds and resident bytes of every process at or below `root`."""
-    parents: dict[int, int] = {}
-    figures: dict[int, tuple[float, int]] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    figures = {}
+    for process in _below(root):
         try:
-            # The name, in parentheses, may hold spaces; fields after it are counted from 3 as in proc(5).
-            fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-        except OSError:  # it ended meanwhile
+            spent = process.cpu_times()
+            figures[process.pid] = (spent.user + spent.system, process.memory_info().rss)
+        except psutil.Error:  # it ended meanwhile
             continue
-        process = int(entry.name)
-        parents[process] = int(fields[1])
-        figures[process] = (
-            (int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
-            int(fields[21]) * _PAGE_BYTES,
-        )
-    inside = {root}
-    grew = True
-    while grew:
-        found = {process for process, parent in parents.items() if parent in inside} - inside
-        inside |= found
-        grew = bool(found)
-    return {process: figures[process] for process in inside if process in figures}
+    return figures
+
+
+def _below(root: int) -> list[psutil.Process]:
+    try:
+        top = psutil.Process(root)
+        return [top, *top.children(recursive=True)]
+    except psutil.Error:
+        return []

@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from audit import audit, command, counting, environment, report
-from children import descendants, num_open_files, rss_bytes
 from endpoint import endpoint
 
 from agentray.cluster import connected
@@ -87,6 +87,7 @@ def _round(settings: Mapping[str, Any], address: str, kill_at: float) -> dict[st
     counts = (summary.planned, ended, after.completed, after.running, after.waiting)
     wanted = settings["num_tasks"]
     time.sleep(_SETTLE_S)
+    me = psutil.Process()
     return {
         "wall_s": wall_s,
         "load_before": load,
@@ -98,9 +99,9 @@ def _round(settings: Mapping[str, Any], address: str, kill_at: float) -> dict[st
         "lost_workers": summary.lost_workers,
         "late_results": summary.late_results,
         "replay_mismatches": summary.replay_mismatches,
-        "rss_bytes": rss_bytes(os.getpid()),
-        "num_open_files": num_open_files(os.getpid()),
-        "num_processes": len(descendants(os.getpid())),
+        "rss_bytes": me.memory_info().rss,
+        "num_open_files": me.num_fds(),
+        "num_processes": len(me.children(recursive=True)),
     }
 
 
