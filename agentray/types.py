@@ -218,7 +218,7 @@ class EnvSpec:
 
     id: str
     entry_point: str
-    """`module:attribute` of an `agentray.env.Environment` class."""
+    """`module:attribute` of an `agentray.env.TextEnvironment` class."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -43,7 +43,7 @@ from agentray.config import RolloutConfig
 from agentray.data.records import to_row
 from agentray.data.shards import segments, shards
 from agentray.data.store import SEGMENT_ROWS, read_run, write_shard
-from agentray.env import Environment, build, resolve
+from agentray.env import TextEnvironment, build, resolve
 from agentray.rollout.plan import Plan
 from agentray.types import Attempt, Message, Reply, Trajectory, Turn, Usage
 
@@ -143,7 +143,7 @@ def _finish(settings: Mapping[str, Any], number: int) -> None:
         index += 1
 
 
-def _played(environment_: Environment, attempt: Attempt) -> Trajectory:
+def _played(environment_: TextEnvironment, attempt: Attempt) -> Trajectory:
     env, expert = environment_.make(), environment_.expert(attempt.task)
     observation, _ = env.reset(seed=attempt.seed, options={"task": attempt.task})
     prompt = (*environment_.instruction(attempt.task), Message("user", observation))

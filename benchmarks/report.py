@@ -32,7 +32,7 @@ from typing import Any
 from agentray import manifest
 from agentray.config import RolloutConfig
 from agentray.data.store import write_shard
-from agentray.env import Environment, build, resolve
+from agentray.env import TextEnvironment, build, resolve
 from agentray.types import Message, Reply, Task, Trajectory, Turn, Usage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -59,7 +59,7 @@ _USABLE = "document.querySelector('#list [role=option]') && performance.now() / 
 class Model:
     """The expert of an environment, which slips; the same seed slips at the same places."""
 
-    def __init__(self, environment: Environment, task: Task, slips: float, rng: random.Random) -> None:
+    def __init__(self, environment: TextEnvironment, task: Task, slips: float, rng: random.Random) -> None:
         self._environment, self._slips, self._rng = environment, slips, rng
         self._expert = environment.expert(task)
         self._last = ""
@@ -77,7 +77,7 @@ class Model:
         return self._last  # from 0.55 to 1 it repeats itself
 
 
-def play(environment: Environment, task: Task, seed: int, policy: str) -> Trajectory:
+def play(environment: TextEnvironment, task: Task, seed: int, policy: str) -> Trajectory:
     """One attempt."""
     rng = random.Random(f"{policy} {task.id} {seed}")
     model = Model(environment, task, SLIPS[policy], rng)

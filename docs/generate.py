@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 from agentray import config
 
 TABLES: dict[str, type[config.Settings]] = {
+    "tasks": config.TasksConfig,
     "rollout": config.RolloutConfig,
     "filter": config.FilterConfig,
     "mix": config.MixConfig,

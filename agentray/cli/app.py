@@ -16,12 +16,13 @@ import agentray
 from agentray.cli import console
 from agentray.cli.contamination import contamination
 from agentray.cli.errors import errors
-from agentray.cli.options import ConfigFile, DryRun, Envs, Json, Out, Sets, resolved
+from agentray.cli.options import ConfigFile, DryRun, Envs, Json, Out, Sets, Tasks, resolved
 from agentray.cli.overall import overall
 from agentray.cli.recipes import quickstart, run
 from agentray.cli.report import report
 from agentray.cli.rescore import rescore
 from agentray.cli.runs import runs
+from agentray.cli.tasks import environments, tasks
 from agentray.cli.transfer import export, import_
 from agentray.cli.transform import transform
 from agentray.config import (
@@ -49,6 +50,8 @@ app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
 app.command("run")(run)
 app.command("quickstart")(quickstart)
+app.command("environments")(environments)
+app.command("tasks")(tasks)
 app.command("report")(report)
 app.command("overall")(overall)
 app.command("errors")(errors)
@@ -94,6 +97,7 @@ def _run(arguments: list[str]) -> int:
 @app.command()
 def rollout(
     env: Envs = None,
+    tasks: Tasks = None,
     policy: Annotated[str | None, typer.Option(help="expert, random, URL, model id or directory.")] = None,
     model: Annotated[str | None, typer.Option(help="Model to ask an endpoint for.")] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
@@ -115,7 +119,7 @@ def rollout(
     from agentray.rollout.chaos import parse
     from agentray.rollout.run import run
 
-    values = {"envs": env, "policy": policy, "model": model, "split": split, "num_tasks": num_tasks}
+    values = {"envs": env, "tasks": tasks, "policy": policy, "model": model, "split": split}
     faults = parse(chaos) if chaos else None
     settings = resolved(
         RolloutConfig,
@@ -124,6 +128,7 @@ def rollout(
         sets,
         dry_run,
         out=out,
+        num_tasks=num_tasks,
         samples=samples,
         retry_failed=retry_failed,
         chaos=faults,
@@ -255,6 +260,7 @@ def serve(
 @app.command()
 def evaluate(
     env: Envs = None,
+    tasks: Tasks = None,
     policy: Annotated[str | None, typer.Option(help="expert, random or endpoint URL.")] = None,
     model: Annotated[
         str | None, typer.Option(help="Model directory, id or endpoint URL; beside a URL, its model's name.")
@@ -287,27 +293,11 @@ def evaluate(
         }
         settings_of_suite = resolved(SuiteConfig, "evaluate", config, sets, dry_run, **chosen)
         return evaluate_suite(settings_of_suite, as_json=as_json)
-    values = {"envs": env, "split": split, "num_tasks": num_tasks, "out": out, **who}
+    values = {"envs": env, "tasks": tasks, "split": split, "num_tasks": num_tasks, "out": out, **who}
     settings = resolved(EvaluateConfig, "evaluate", config, sets, dry_run, **values)
     with console.progress("evaluate") as progress:
         summary = run(settings, progress)
     console.show(summary, as_json=as_json)
-
-
-@app.command()
-def environments(as_json: Json = False) -> None:
-    """List the installed environments."""
-    from agentray.env import build, names, resolve
-
-    found = {name: build(resolve(name)) for name in names()}
-    rows = {
-        name: {"family": each.family, "turns": each.max_turns, "description": each.description}
-        for name, each in found.items()
-    }
-    if as_json:
-        console.show({"environments": rows}, as_json=True)
-    else:
-        console.table(rows)
 
 
 @app.command()

@@ -18,6 +18,9 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a settin
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")]
 Envs = Annotated[list[str] | None, typer.Option("--env", help="Environment id; may be repeated.")]
+Tasks = Annotated[
+    Path | None, typer.Option(help="File of `agentray tasks`, instead of environments and numbers.")
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Output directory.")]
 
 

@@ -1,7 +1,7 @@
 """Settings: the classes, and how they are read."""
 
 from agentray.config.contamination import ContaminationConfig
-from agentray.config.loading import load
+from agentray.config.loading import load, validated
 from agentray.config.mixing import MixConfig, Source
 from agentray.config.stages import (
     EngineConfig,
@@ -14,6 +14,7 @@ from agentray.config.stages import (
     SamplingConfig,
     ServeConfig,
     Settings,
+    TasksConfig,
     TemplateConfig,
     TrainConfig,
     TuneConfig,
@@ -43,9 +44,11 @@ __all__ = [
     "Source",
     "SuiteConfig",
     "SuiteDataConfig",
+    "TasksConfig",
     "TemplateConfig",
     "TrainConfig",
     "TransformConfig",
     "TuneConfig",
     "load",
+    "validated",
 ]

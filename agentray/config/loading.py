@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from itertools import takewhile
@@ -170,10 +172,16 @@ def _explain(problem: ErrorDetails, kind: type[Settings], table: str) -> UsageEr
     if problem["type"] == "missing":
         option = "--" + location[-1].removesuffix("s").replace("_", "-")
         given = f"agentray {table} RUN" if key in _POSITIONAL else option
-        fix = f"--set {whole}=…" if whole != key else f"give {given}, or --set {key}=…"
+        is_option = whole == key and not table.startswith("env.")
+        fix = f"give {given}, or --set {key}=…" if is_option else f"--set {whole}=…"
         return UsageError(f"setting {key!r} is missing", "it has no default", fix)
     if not location:
         return UsageError(
             f"the settings of {table!r} do not fit together", problem["msg"], "change one of them"
         )
-    return UsageError(f"setting {key!r} is {problem['input']!r}", problem["msg"], f"--set {whole}=…")
+    why = problem["msg"]
+    if problem["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        near = difflib.get_close_matches(str(problem["input"]), choices, n=1, cutoff=0.5)
+        why = f"did you mean {near[0]!r}? {why}" if near else why
+    return UsageError(f"setting {key!r} is {problem['input']!r}", why, f"--set {whole}=…")

@@ -66,8 +66,10 @@ class SamplingConfig(Settings):
 class EpisodeSettings(Settings):
     """What rollouts and evaluations have in common: who acts where, how, and for how long."""
 
-    envs: list[str] = Field(min_length=1)
+    envs: list[str]
     """Environment ids; each contributes `num_tasks` tasks."""
+    tasks: Path | None = None
+    """File of tasks (`agentray tasks`), instead of environments, a split and numbers."""
     policy: str = "expert"
     """`expert`, `random`, the name of a plugin, an `http(s)://…/v1` endpoint, or several with commas between,
     a model id or a model directory."""
@@ -106,6 +108,21 @@ class EpisodeSettings(Settings):
     env: EnvSettings = {}
     """Settings per environment id."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tasks_have_one_origin(cls, values: Any) -> Any:
+        """Tasks come from environments or from a file."""
+        if not isinstance(values, dict):
+            return values
+        if values.get("tasks") is None:
+            if values.get("envs") == []:
+                raise ValueError("`envs` is empty: give --env NAME, or --tasks FILE")
+            return values
+        both = [name for name in ("envs", "split", "num_tasks", "first_task") if values.get(name)]
+        if both:
+            raise ValueError(f"`tasks` is a file, which says what `{'`, `'.join(both)}` would say")
+        return {"envs": [], **values}
+
 
 class RolloutConfig(EpisodeSettings):
     """Which attempts to make, by which policy, and where the trajectories go."""
@@ -125,6 +142,23 @@ class RolloutConfig(EpisodeSettings):
     takes `sampling.temperature`."""
     retry_failed: bool = False
     """Whether to make attempts again that an earlier start gave up as failed."""
+
+
+class TasksConfig(Settings):
+    """Which tasks to write to a file."""
+
+    envs: list[str] = Field(min_length=1)
+    """Environment ids."""
+    out: Path
+    """File to write: JSON lines, a task each."""
+    split: Split
+    """Which task split to take."""
+    num_tasks: int = Field(100, ge=1)
+    """Most tasks of each environment."""
+    first_task: int = Field(0, ge=0)
+    """Tasks of the split to skip."""
+    env: EnvSettings = {}
+    """Settings per environment id."""
 
 
 class OptimizerConfig(Settings):

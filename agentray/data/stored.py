@@ -10,7 +10,7 @@ from typing import Any
 from agentray import manifest
 from agentray.data.runs import read_plan
 from agentray.data.store import iterate_run
-from agentray.env import Environment, build, resolve
+from agentray.env import TextEnvironment, build, resolve
 from agentray.errors import DataError, UsageError
 from agentray.types import EnvSpec, Trajectory
 
@@ -24,7 +24,7 @@ class StoredRun:
     settings: Mapping[str, Mapping[str, Any]]
     """Settings per environment id, as the manifest has them."""
 
-    def environments(self) -> dict[str, Environment]:
+    def environments(self) -> dict[str, TextEnvironment]:
         """The environments of the attempts, by id, built with the run's own settings.
 
         Attempts carry their tasks: where the file of tasks has gone, the environment is built without it.
@@ -37,12 +37,12 @@ class StoredRun:
         return {name: built(name, self.settings.get(name) or {}) for name in found}
 
 
-def built(name: str, settings: Mapping[str, Any]) -> Environment:
+def built(name: str, settings: Mapping[str, Any]) -> TextEnvironment:
     """The environment of stored attempts, which carry their tasks; see `located`."""
     return located(name, settings)[1]
 
 
-def located(name: str, settings: Mapping[str, Any]) -> tuple[EnvSpec, Environment]:
+def located(name: str, settings: Mapping[str, Any]) -> tuple[EnvSpec, TextEnvironment]:
     """The environment of stored attempts, and how to build it elsewhere.
 
     Raises:

@@ -1,37 +1,34 @@
 """Environments: the contract, the registry and the contract's checker."""
 
-from agentray.env.base import Environment, Expert, Hosting, TextEnv, fingerprint, text_space
+from agentray.env.base import EnvironmentSettings, Expert, Hosting, TextEnvironment, fingerprint
 from agentray.env.check import check_environment
-from agentray.env.optional import (
+from agentray.env.findings import (
     FUNCTION_CALL_ERROR,
     FUNCTION_REPETITION,
     INVALID_ACTION,
-    Diagnoses,
     ErrorType,
     Finding,
-    Rescores,
 )
-from agentray.env.registry import build, names, resolve
-from agentray.env.settings import check_bool, check_ids, check_int, check_path
+from agentray.env.registry import ENVIRONMENTS, build, check_ids, names, resolve
+from agentray.env.text import Game, Step, TextEnv, text_space
 
 __all__ = [
+    "ENVIRONMENTS",
     "FUNCTION_CALL_ERROR",
     "FUNCTION_REPETITION",
     "INVALID_ACTION",
-    "Diagnoses",
-    "Environment",
+    "EnvironmentSettings",
     "ErrorType",
     "Expert",
     "Finding",
+    "Game",
     "Hosting",
-    "Rescores",
+    "Step",
     "TextEnv",
+    "TextEnvironment",
     "build",
-    "check_bool",
     "check_environment",
     "check_ids",
-    "check_int",
-    "check_path",
     "fingerprint",
     "names",
     "resolve",

@@ -1,9 +1,8 @@
 """The environment contract: what a plugin distribution brings, ours and a third party's alike.
 
-A plugin is a class that implements `Environment` and one line under
-`[project.entry-points."agentray.environments"]`. The Gymnasium environment that `make` returns takes the
-policy's whole reply as its action and returns the next message's text as its observation, so parsing a
-reply is part of the environment's rules, not of the rollout.
+A plugin is a subclass of `TextEnvironment` and one line under
+`[project.entry-points."agentray.environments"]`. Only `tasks` and `make` are mandatory.
+`agentray/env/count.py` is the smallest example, and `check_environment` tests the contract.
 """
 
 from __future__ import annotations
@@ -11,21 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal
 
-import gymnasium
+from pydantic import ConfigDict, Field
 
-from agentray.types import Family, Message, Split, Task
+from agentray.config import Settings, validated
+from agentray.env.findings import ErrorType, Finding
+from agentray.env.text import Game
+from agentray.errors import UsageError
+from agentray.types import SPLITS, Family, Message, Split, Task, Trajectory
 
-TextEnv = gymnasium.Env[str, str]
 Expert = Callable[[Sequence[Message]], str]
 """From the conversation so far (it ends with a user message) to the next reply: a thought, then an action."""
-
-TEXT_LIMIT = 100_000
-"""Longest observation or reply that the text spaces accept, in characters."""
 
 
 @dataclass(frozen=True)
@@ -44,60 +43,124 @@ class Hosting:
     rebuilt from its replies. `info["state"]` may then hold a digest (str) of state that observations hide."""
 
 
-@runtime_checkable
-class Environment(Protocol):
-    """What the rollout, filter and evaluation stages need from an environment."""
+class EnvironmentSettings(Settings):
+    """Settings of an environment, `[env.NAME]`; each value must be of its very type."""
+
+    model_config = ConfigDict(strict=True)
+
+    max_turns: int = Field(16, ge=1)
+    """Most replies in one episode."""
+
+
+class TextEnvironment(ABC):
+    """What the stages need of an environment.
+
+    Args:
+        settings: As `Settings` declares them.
+
+    Raises:
+        UsageError: A setting is unknown, missing or wrong.
+    """
 
     id: ClassVar[str]
-    family: ClassVar[Family]
-    description: ClassVar[str]
-    """One line for `agentray environments`."""
-    max_turns: int
-    """Most replies in one episode."""
-    hosting: Hosting
-    """How to run it in a worker."""
-    reward_threshold: float
+    family: ClassVar[Family] = "held_in"
+    version: ClassVar[str] = "1"
+    """Of the tasks: a tasks file of another version is refused."""
+    description: ClassVar[str] = ""
+    """One line for `agentray environments`; the docstring's first where it is not given."""
+    hosting: ClassVar[Hosting] = Hosting()
+    rules: ClassVar[str] = ""
+    """What precedes the first observation; see `instruction`."""
+    reward_threshold: float = 1.0
     """Trajectories with at least this reward are kept by default."""
+    error_types: ClassVar[tuple[ErrorType, ...]] = ()
+    """The types that `diagnose` may find; one with the id of a general type replaces that type's text."""
 
+    Settings: ClassVar[type[EnvironmentSettings]] = EnvironmentSettings
+    settings: EnvironmentSettings
+
+    def __init_subclass__(cls) -> None:
+        if cls.__doc__ and "description" not in vars(cls):
+            cls.description = cls.__doc__.strip().split("\n")[0].rstrip(".")
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = validated(self.Settings, f"env.{self.id}", settings)
+
+    @property
+    def max_turns(self) -> int:
+        """Most replies in one episode."""
+        return self.settings.max_turns
+
+    @abstractmethod
     def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
         """Tasks of a split from number `start` on, the same in the same order every time; may be endless."""
 
-    def make(self) -> TextEnv:
+    @abstractmethod
+    def make(self) -> Game:
         """A fresh Gymnasium environment; `reset(seed=, options={"task": task})` starts a task.
 
-        `step(reply)` returns five values; `info["action"]` is the parsed action (str or None). From `reset`
-        on, `info["metrics"]` may hold further scores: those of the episode if it ended there.
+        `step(reply)` takes the policy's whole reply and returns five values: parsing a reply is part of the
+        rules. `info["action"]` is the parsed action (str, or None where the reply holds none). From `reset`
+        on, `info["metrics"]` may hold further scores: those of the episode if it ended there. `TextEnv` is a
+        base class for it.
         """
 
     def instruction(self, task: Task) -> tuple[Message, ...]:
-        """All messages before the first observation: the rules, acknowledgement, demonstrations."""
-
-    def parse(self, reply: str) -> str | None:
-        """The action a reply asks for, or None when it asks for none."""
+        """All messages before the first observation: `rules` and an acknowledgement without loss."""
+        return (Message("user", self.rules), Message("assistant", "Ok.")) if self.rules else ()
 
     def expert(self, task: Task) -> Expert:
-        """A policy that solves the task, thinking aloud before every action."""
+        """A policy that solves the task, thinking aloud before every action.
+
+        Raises:
+            UsageError: The environment has none.
+        """
+        fix = "give --policy: a model, an endpoint, or `random`"
+        raise UsageError(f"environment {self.id!r} has no expert", "its plugin brings none", fix)
 
     def random_reply(self, info: Mapping[str, Any], rng: random.Random) -> str:
-        """A well-formed reply with a random action, given the last `info`: the floor of every score."""
+        """A well-formed reply with a random action, given the last `info`: the floor of every score.
+
+        Raises:
+            UsageError: The environment has none.
+        """
+        fix = "give --policy: a model, an endpoint, or `expert`"
+        raise UsageError(f"environment {self.id!r} has no random replies", "its plugin brings none", fix)
 
     def summarize(self, metrics: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
         """Extra aggregate scores over finished episodes' `metrics`, in the benchmark's own definition."""
+        return {}
 
+    def check_task(self, task: Task) -> None:
+        """Refuse a task that is not this environment's, such as an altered line of a tasks file.
 
-@cache
-def text_space() -> gymnasium.spaces.Text:
-    """Space of any text up to `TEXT_LIMIT` characters; one for all: making it costs more than an episode.
+        Raises:
+            ValueError: Its fingerprint does not fit its data, or its split is not the one it belongs to.
+        """
+        if task.fingerprint != self.fingerprint(task.data):
+            raise ValueError(f"its fingerprint {task.fingerprint!r} does not fit its data")
+        prefix = task.id.partition("/")[0]
+        if prefix in SPLITS and prefix != task.split:
+            raise ValueError(f"its split is {task.split!r}, and its id says {prefix!r}")
 
-    Gymnasium's `Text` checks membership by a character set; printable Unicode is open-ended, so membership is
-    by type and length only.
-    """
-    return _AnyText(max_length=TEXT_LIMIT, min_length=0)
+    def fingerprint(self, data: Mapping[str, Any]) -> str:
+        """Fingerprint of a task with this data."""
+        return fingerprint(data)
 
+    def diagnose(self, trajectory: Trajectory) -> Iterable[Finding]:
+        """What its observations tell of one scored attempt, in addition to the general rules."""
+        return ()
 
-class _AnyText(gymnasium.spaces.Text):
-    def contains(self, x: Any) -> bool:
-        return isinstance(x, str) and len(x) <= self.max_length
+    def rescore(self, trajectory: Trajectory) -> float | None:
+        """The reward by today's rules, from the record alone; None where the record does not tell it.
+
+        Pure: no model, no files. Without it, `agentray rescore` plays the replies again.
+        """
+        return None
+
+    def brings(self, member: str) -> bool:
+        """Whether its class defines an optional member: `expert`, `random_reply` or `rescore`."""
+        return getattr(type(self), member) is not getattr(TextEnvironment, member)
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:

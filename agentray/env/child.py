@@ -25,8 +25,9 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any, BinaryIO
 
-from agentray.env.base import Environment, TextEnv
+from agentray.env.base import TextEnvironment
 from agentray.env.registry import build
+from agentray.env.text import Game
 from agentray.types import EnvSpec, Task
 
 Answer = dict[str, Any]
@@ -60,9 +61,9 @@ def _serve(lines: BinaryIO, out: BinaryIO) -> None:
 class _Player:
     """Plays episodes of one environment, one after the other."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: TextEnvironment) -> None:
         self._environment = environment
-        self._env: TextEnv | None = None
+        self._env: Game | None = None
 
     def answer(self, message: dict[str, Any]) -> Answer:
         calls: Mapping[str, Callable[..., Answer]]

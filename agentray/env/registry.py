@@ -2,82 +2,77 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agentray.env.base import Environment
+from agentray.env.base import TextEnvironment
 from agentray.errors import MissingDependencyError, UsageError, closest
+from agentray.plugins import Seam, load_attribute
 from agentray.types import EnvSpec
 
-GROUP = "agentray.environments"
-_BUILT_IN = {"count": "agentray.env.count:Count", "general": "agentray.env.general:General"}
-
-
-@cache
-def _registered() -> dict[str, str]:
-    """Entry point by environment id; a plugin distribution overrides nothing of ours."""
-    found = {point.name: point.value for point in entry_points(group=GROUP)}
-    return {**found, **_BUILT_IN}
+ENVIRONMENTS = Seam(
+    "environment",
+    {"count": "agentray.env.count:Count", "prompts": "agentray.env.prompts:Prompts"},
+    "run `agentray environments`, or install its plugin: pip install agentray-NAME",
+)
 
 
 def names() -> list[str]:
-    """Ids of all installed environments, sorted."""
-    return sorted(_registered())
+    """Ids of all installed environments, sorted; those that cannot be imported too."""
+    return ENVIRONMENTS.names()
 
 
-def resolve(name: str, kwargs: Mapping[str, Any] | None = None) -> EnvSpec:
+def resolve(name: str, settings: Mapping[str, Any] | None = None) -> EnvSpec:
     """Spec of an installed environment.
 
     Raises:
-        UsageError: No environment of that name is installed.
+        UsageError: No environment of that name is installed, or two are.
     """
-    registered = _registered()
-    if name not in registered:
-        raise UsageError(
-            f"unknown environment {name!r}",
-            closest(name, registered),
-            "run `agentray environments`, or install its plugin: pip install agentray-NAME",
-        )
-    return EnvSpec(id=name, entry_point=registered[name], kwargs=dict(kwargs or {}))
+    return EnvSpec(name, ENVIRONMENTS.entry_point(name), dict(settings or {}))
 
 
-def build(spec: EnvSpec) -> Environment:
+def build(spec: EnvSpec) -> TextEnvironment:
     """The environment of a spec.
 
     Raises:
-        UsageError: The environment refuses its arguments.
+        UsageError: It refuses its settings, or is not an environment.
         MissingDependencyError: Its module cannot be imported.
     """
     try:
-        factory = load_attribute(spec.entry_point)
-    except ImportError as error:
+        kind = load_attribute(spec.entry_point)
+    except Exception as error:  # a plugin's module may raise anything while it is imported
         raise MissingDependencyError(
             f"environment {spec.id!r} cannot be imported",
-            str(error),
+            f"{spec.entry_point}: {type(error).__name__}: {' '.join(str(error).split())}",
             f"pip install agentray-{spec.id} where the workers run",
         ) from error
+    if not (isinstance(kind, type) and issubclass(kind, TextEnvironment)):
+        raise UsageError(
+            f"environment {spec.id!r} cannot be built",
+            f"{spec.entry_point} is not a subclass of agentray.env.TextEnvironment",
+            "correct its entry point, or make it one",
+        )
     try:
-        environment: Environment = factory(**spec.kwargs)
-    except TypeError as error:
+        return kind(**spec.kwargs)
+    except TypeError as error:  # an abstract method is missing, or its own __init__ takes other arguments
         raise UsageError(
             f"environment {spec.id!r} does not take these settings: {sorted(spec.kwargs)}",
             str(error),
-            f"see the README of agentray-{spec.id} for its settings",
+            "correct the plugin, or see its README for its settings",
         ) from error
-    return environment
 
 
-def load_attribute(entry_point: str) -> Any:
-    """The object that `module:attribute` names.
+def check_ids(settings: Iterable[str]) -> None:
+    """Refuse settings of an environment that is not installed: nobody would read them.
+
+    Args:
+        settings: Environment ids, or settings by them.
 
     Raises:
-        ImportError: No such module or attribute.
+        UsageError: An id is unknown; the message names the closest.
     """
-    module_name, _, attribute = entry_point.partition(":")
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except AttributeError as error:
-        raise ImportError(f"{module_name} has no {attribute!r}") from error
+    for env in settings:
+        if env not in names():
+            raise UsageError(
+                f"settings for an unknown environment {env!r}", closest(env, names()), "correct its name"
+            )

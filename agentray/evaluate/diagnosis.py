@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from agentray.env import INVALID_ACTION, Diagnoses, Environment, ErrorType, Finding
+from agentray.env import INVALID_ACTION, ErrorType, Finding, TextEnvironment
 from agentray.errors import DataError
 from agentray.types import Trajectory
 
@@ -86,15 +86,15 @@ class ErrorCount:
     """The attempts that show it, in the order of the run."""
 
 
-def types_of(environment: Environment | None) -> tuple[ErrorType, ...]:
+def types_of(environment: TextEnvironment | None) -> tuple[ErrorType, ...]:
     """The error types that attempts in an environment can show, in the order of tables."""
-    declared: tuple[ErrorType, ...] = environment.error_types if isinstance(environment, Diagnoses) else ()
+    declared = environment.error_types if environment is not None else ()
     own = {each.id: each for each in declared}
     general = [own.pop(each.id, each) for each in GENERAL]
     return (*general[:-1], *own.values(), general[-1])
 
 
-def error_types(trajectory: Trajectory, environment: Environment | None = None) -> tuple[Finding, ...]:
+def error_types(trajectory: Trajectory, environment: TextEnvironment | None = None) -> tuple[Finding, ...]:
     """What went wrong in one attempt.
 
     Args:
@@ -111,7 +111,7 @@ def error_types(trajectory: Trajectory, environment: Environment | None = None) 
     if trajectory.reward is None:
         return (Finding(INFRASTRUCTURE),)
     found = {finding for rule in _RULES for finding in rule(trajectory, environment)}
-    if isinstance(environment, Diagnoses):
+    if environment is not None:
         found |= set(environment.diagnose(trajectory))
     order = {each.id: index for index, each in enumerate(types_of(environment))}
     unknown = sorted({each.type for each in found} - order.keys())
@@ -131,7 +131,7 @@ class ErrorTable:
         environments: Environments by id; the general rules apply to attempts in one that is not here.
     """
 
-    def __init__(self, environments: Mapping[str, Environment]) -> None:
+    def __init__(self, environments: Mapping[str, TextEnvironment]) -> None:
         self._environments = environments
         self._keys: dict[str, dict[str, list[str]]] = {}
         self._attempts: Counter[str] = Counter()
@@ -166,20 +166,20 @@ class ErrorTable:
         return ErrorCount(len(keys), of, len(keys) / of if of else None, tuple(keys))
 
 
-def _without_action(trajectory: Trajectory, environment: Environment | None) -> Iterator[Finding]:
+def _without_action(trajectory: Trajectory, environment: TextEnvironment | None) -> Iterator[Finding]:
     for index, turn in enumerate(trajectory.turns):
         if turn.action is None:
             yield Finding(INVALID_ACTION.id, index)
 
 
-def _short_term(trajectory: Trajectory, environment: Environment | None) -> Iterator[Finding]:
+def _short_term(trajectory: Trajectory, environment: TextEnvironment | None) -> Iterator[Finding]:
     replies = [turn.reply.text.strip() for turn in trajectory.turns]
     for index in range(REPEATS - 1, len(replies)):
         if len(set(replies[index - REPEATS + 1 : index + 1])) == 1:
             yield Finding("short_term_repetition", index)
 
 
-def _long_term(trajectory: Trajectory, environment: Environment | None) -> Iterator[Finding]:
+def _long_term(trajectory: Trajectory, environment: TextEnvironment | None) -> Iterator[Finding]:
     seen = trajectory.prompt[-1].content if trajectory.prompt else ""
     last: dict[tuple[str, str], int] = {}
     for index, turn in enumerate(trajectory.turns):
@@ -190,13 +190,13 @@ def _long_term(trajectory: Trajectory, environment: Environment | None) -> Itera
         seen = turn.observation
 
 
-def _refusals(trajectory: Trajectory, environment: Environment | None) -> Iterator[Finding]:
+def _refusals(trajectory: Trajectory, environment: TextEnvironment | None) -> Iterator[Finding]:
     for index, turn in enumerate(trajectory.turns):
         if turn.action is None and _REFUSAL.search(turn.reply.text.replace("\u2019", "'")):
             yield Finding("refusal", index)
 
 
-def _limits(trajectory: Trajectory, environment: Environment | None) -> Iterator[Finding]:
+def _limits(trajectory: Trajectory, environment: TextEnvironment | None) -> Iterator[Finding]:
     if trajectory.status != "truncated":
         return
     if trajectory.context_full:
@@ -206,7 +206,7 @@ def _limits(trajectory: Trajectory, environment: Environment | None) -> Iterator
         yield Finding("turn_limit")
 
 
-def _lost(trajectory: Trajectory, environment: Environment | None) -> Iterator[Finding]:
+def _lost(trajectory: Trajectory, environment: TextEnvironment | None) -> Iterator[Finding]:
     threshold = FULL_REWARD if environment is None else environment.reward_threshold
     if (trajectory.reward or 0.0) >= threshold or not trajectory.turns:
         return
@@ -214,7 +214,7 @@ def _lost(trajectory: Trajectory, environment: Environment | None) -> Iterator[F
     yield Finding("reasoning_error") if unparsed is None else Finding("format_error", unparsed)
 
 
-_RULES: tuple[Callable[[Trajectory, Environment | None], Iterator[Finding]], ...] = (
+_RULES: tuple[Callable[[Trajectory, TextEnvironment | None], Iterator[Finding]], ...] = (
     _without_action,
     _short_term,
     _long_term,

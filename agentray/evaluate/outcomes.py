@@ -17,7 +17,7 @@ from agentray.config import RolloutConfig
 from agentray.data.reading import RunReader
 from agentray.data.store import iterate_run
 from agentray.data.stored import built
-from agentray.env import Environment
+from agentray.env import TextEnvironment
 from agentray.errors import DataError
 from agentray.rollout.plan import is_planned
 from agentray.types import Status, Trajectory
@@ -51,7 +51,7 @@ class Outcomes:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Settings by environment id, as the run's manifest has them."""
 
-    def environments(self) -> dict[str, Environment]:
+    def environments(self) -> dict[str, TextEnvironment]:
         """The environments of the attempts, by id, with the run's own settings.
 
         Raises:

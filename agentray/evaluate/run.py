@@ -51,8 +51,13 @@ def run(config: EvaluateConfig, progress: Progress = silent) -> EvaluateSummary:
         out = config.out or Path(temporary)
         # The rollout inside knows whether the directory holds another run, and goes on with its own.
         stage = Stage("evaluate", config, out, EvaluateSummary, identity={})
-        plan = RolloutConfig(**config.model_dump(exclude={"out"}), out=out)
+        chosen = ("envs", "split", "num_tasks") if config.tasks else ()
+        plan = RolloutConfig(**config.model_dump(exclude={"out", *chosen}), out=out)
         done = rollout(plan, progress)
+        made = manifest.read(out)
+        if config.tasks:  # the file said what the options do not
+            found = {name: made.config[name] for name in ("env", *chosen)}
+            stage.config = config = config.model_copy(update=found)
         outcomes = read_outcomes(out, plan)
         scores = score(outcomes.attempts, outcomes.environments())
         write_scores(out, outcomes.attempts[0].policy, scores)
@@ -68,4 +73,4 @@ def run(config: EvaluateConfig, progress: Progress = silent) -> EvaluateSummary:
             answered_by=done.answered_by,
             adapted=done.adapted,
         )
-        return stage.complete(summary, manifest.read(out).counts)
+        return stage.complete(summary, made.counts)

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from agentray import manifest
-from agentray.env import Environment, build, resolve
+from agentray.env import TextEnvironment, build, resolve
 from agentray.errors import DataError
 from agentray.evaluate.outcomes import Outcome, by_environment, read_outcomes
 from agentray.evaluate.stats import mean_interval
@@ -67,7 +67,7 @@ class Scores:
 
 
 def score(
-    outcomes: Iterable[Outcome], environments: Mapping[str, Environment] | None = None
+    outcomes: Iterable[Outcome], environments: Mapping[str, TextEnvironment] | None = None
 ) -> dict[str, Score]:
     """Scores by environment id.
 
@@ -131,7 +131,7 @@ def _stored(path: Path) -> tuple[str, dict[str, Score]]:
         ) from error
 
 
-def _score(attempts: Sequence[Outcome], environment: Environment) -> Score:
+def _score(attempts: Sequence[Outcome], environment: TextEnvironment) -> Score:
     scored = [each for each in attempts if each.reward is not None]
     rewards = [each.reward for each in scored if each.reward is not None]
     if not rewards:
@@ -165,7 +165,7 @@ def _categories(scored: Iterable[Outcome]) -> dict[str, int]:
     return {name.removeprefix("success_"): count for name, count in sorted(names.items())}
 
 
-def _with_zeros(attempts: Sequence[Outcome], environment: Environment) -> dict[str, float] | None:
+def _with_zeros(attempts: Sequence[Outcome], environment: TextEnvironment) -> dict[str, float] | None:
     if any(each.reward is None and not each.metrics for each in attempts):
         return None
     metrics = [

@@ -69,7 +69,7 @@ def shares(
 _AGENT = ("agent", "give --agent, the output of `agentray filter` or a file of conversations", "--eta 0")
 _GENERAL = (
     "general",
-    "give --general, a file or a run of `agentray rollout --env general --policy MODEL`",
+    "give --general, a file or a run of `agentray rollout --env prompts --policy MODEL`",
     "--eta 1",
 )
 """What a side is called, how to fill it, and how to do without."""

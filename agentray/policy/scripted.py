@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from agentray.env import Environment
+from agentray.env import TextEnvironment
 from agentray.policy.base import BasePolicy
 from agentray.types import Message, Reply, Sampling, Shared, Task
 
@@ -18,7 +18,7 @@ class ExpertPolicy(BasePolicy):
     knows_task: ClassVar[bool] = True
     shared: ClassVar[Shared] = "attempt"
 
-    def __init__(self, environment: Environment, task: Task, seed: int, **settings: Any) -> None:
+    def __init__(self, environment: TextEnvironment, task: Task, seed: int, **settings: Any) -> None:
         super().__init__(**settings)
         self._reply = environment.expert(task)
 
@@ -34,10 +34,12 @@ class RandomPolicy(BasePolicy):
     knows_task: ClassVar[bool] = True
     shared: ClassVar[Shared] = "attempt"
 
-    def __init__(self, environment: Environment, task: Task, seed: int, **settings: Any) -> None:
+    def __init__(self, environment: TextEnvironment, task: Task, seed: int, **settings: Any) -> None:
         super().__init__(**settings)
         self._environment = environment
         self._rng = random.Random(seed)
+        if not environment.brings("random_reply"):
+            environment.random_reply({}, self._rng)  # says so before anything is played
 
     async def act(self, messages: Sequence[Message], sampling: Sampling, info: Mapping[str, Any]) -> Reply:
         """A random action."""

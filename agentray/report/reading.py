@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agentray import manifest
-from agentray.env import Environment, Finding
+from agentray.env import Finding, TextEnvironment
 from agentray.errors import DataError
 from agentray.evaluate.diagnosis import INFRASTRUCTURE, ErrorCount, ErrorTable, types_of
 from agentray.evaluate.outcomes import Outcomes, iterate_attempts, read_outcomes
@@ -44,7 +44,7 @@ class Run:
     name: str
     """Name of its directory, with as many parents as tell it from the other runs."""
     outcomes: Outcomes
-    environments: Mapping[str, Environment]
+    environments: Mapping[str, TextEnvironment]
     """The environments of its attempts, with the settings that they were made with."""
     cost: RunCost
     errors: Mapping[str, Mapping[str, ErrorCount]]

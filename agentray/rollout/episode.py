@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from agentray.data.journal import Entry, History, begun, history, turned
-from agentray.env import Environment
+from agentray.env import TextEnvironment
 from agentray.errors import ContextLimitError, PolicyError, PromptError, ReplyError
 from agentray.policy.base import Policy
 from agentray.policy.thoughts import answer_of
@@ -63,7 +63,7 @@ class Episode:
         self._assignment, self._attempt = assignment, assignment.attempt
         self._recorded = history(assignment.recorded) if assignment.recorded else None
         self._host = host
-        self._environment: Environment = host.environment
+        self._environment: TextEnvironment = host.environment
         self._policy = policy
         self._sampling = replace(
             sampling, seed=assignment.attempt.seed, temperature=assignment.attempt.temperature

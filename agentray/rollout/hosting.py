@@ -27,7 +27,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from typing import Any, Protocol, TypeVar, cast
 
-from agentray.env import Environment, TextEnv, build
+from agentray.env import Game, TextEnvironment, build
 from agentray.rollout.threads import Threads
 from agentray.types import EnvSpec, Task
 
@@ -67,7 +67,7 @@ class Host:
         environment: What `spec` builds, if it is built already.
     """
 
-    def __init__(self, spec: EnvSpec, environment: Environment | None = None) -> None:
+    def __init__(self, spec: EnvSpec, environment: TextEnvironment | None = None) -> None:
         self.environment = build(spec) if environment is None else environment
         hosting = self.environment.hosting
         self._places = asyncio.Semaphore(hosting.max_episodes)
@@ -106,9 +106,9 @@ class Host:
 class _Inline:
     """Calls on the event loop: no future, no thread."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: TextEnvironment) -> None:
         self._environment = environment
-        self._env: TextEnv | None = None
+        self._env: Game | None = None
 
     async def reset(self, seed: int, task: Task) -> tuple[str, dict[str, Any]]:
         self._env = self._environment.make()
@@ -126,9 +126,9 @@ class _Inline:
 class _Threaded:
     """Calls in threads, which cannot be killed: what is cancelled goes on and is closed when it returns."""
 
-    def __init__(self, environment: Environment, threads: _Threads) -> None:
+    def __init__(self, environment: TextEnvironment, threads: _Threads) -> None:
         self._environment, self._threads = environment, threads
-        self._env: TextEnv | None = None
+        self._env: Game | None = None
         self._call: Future[Any] | None = None
 
     async def reset(self, seed: int, task: Task) -> tuple[str, dict[str, Any]]:
@@ -378,7 +378,7 @@ def _exit_text(code: int | None) -> str:
     return f"was killed by {names.get(-code, f'signal {-code}')}{cause}"
 
 
-def _step(env: TextEnv, reply: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+def _step(env: Game, reply: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
     observation, reward, terminated, truncated, info = env.step(reply)
     return observation, float(reward), terminated, truncated, info
 
@@ -390,7 +390,7 @@ def _contained(call: Callable[[], _T]) -> _T:
         raise RuntimeError("the environment raised StopIteration") from stop
 
 
-def _close(env: TextEnv | None) -> None:
+def _close(env: Game | None) -> None:
     try:
         if env is not None:
             env.close()

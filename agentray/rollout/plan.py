@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
 
 from agentray.config import RolloutConfig
-from agentray.env import Environment, build
-from agentray.errors import UsageError
-from agentray.types import Attempt, EnvSpec, Task
+from agentray.rollout.tasks import TaskSource
+from agentray.types import Attempt
 
 _SAMPLE_STRIDE = 1_000_003
 """Seeds between two samples of a task."""
-_SHORT_GAP = 64
-"""Finished tasks in a row that are generated and dropped; over more of them the stream starts anew."""
 
 
 def is_planned(config: RolloutConfig, sample: int, seed: int) -> bool:
     """Whether a run of `config` makes the attempt with this sample and seed; a larger run made others too."""
-    return 0 <= _place(config, sample, seed) < config.num_tasks and sample < config.samples
+    place = _place(config, sample, seed)  # a run of a tasks file makes attempts at nothing else
+    return sample < config.samples and (config.tasks is not None or 0 <= place < config.num_tasks)
 
 
 def _place(config: RolloutConfig, sample: int, seed: int) -> int:
@@ -27,28 +24,25 @@ def _place(config: RolloutConfig, sample: int, seed: int) -> int:
 
 
 class Plan:
-    """The attempts of a run: every sample of every task of every environment, in that order.
+    """The attempts of a run: every sample of every task of a source, in that order.
 
     Sample s of task t of its split has seed `config.seed + t + 1,000,003 s`: what a run makes does not depend
-    on how many workers make it, nor on how large the run is.
+    on how many workers make it, nor on how large the run is. In a tasks file, t counts the lines of each
+    environment.
 
     Args:
         config: Sizes, seed and temperatures.
-        specs: The environments.
+        source: The tasks.
         policy: Name of the policy.
-
-    Raises:
-        UsageError: An environment has no such task.
     """
 
-    def __init__(self, config: RolloutConfig, specs: Sequence[EnvSpec], policy: str) -> None:
-        self._config, self._policy = config, policy
-        self._environments = {spec.id: build(spec) for spec in specs}
-        self._num_tasks = {name: self._count(each) for name, each in self._environments.items()}
-        self._finished: set[tuple[str, int, int]] = set()
-        self.size = sum(self._num_tasks.values()) * config.samples
+    def __init__(self, config: RolloutConfig, source: TaskSource, policy: str) -> None:
+        self._config, self._source, self._policy = config, source, policy
+        self._finished = {env: bytearray(size * config.samples) for env, size in source.sizes.items()}
+        """1 for each attempt that is stored, by place and sample."""
+        self.size = sum(map(len, self._finished.values()))
         """Attempts of the whole run."""
-        self.thresholds = {name: each.reward_threshold for name, each in self._environments.items()}
+        self.thresholds = {name: each.reward_threshold for name, each in source.environments.items()}
         """Reward from which an attempt is kept, by environment."""
 
     def skip(
@@ -62,53 +56,28 @@ class Plan:
             earlier: Status, reward and error of stored attempts, by environment, sample and seed.
             count: Told environment, status, reward and error of each that belongs to this plan.
         """
+        samples = self._config.samples
         for (env, sample, seed), (status, reward, error) in earlier.items():
             place = _place(self._config, sample, seed)
-            if 0 <= place < self._num_tasks.get(env, 0) and sample < self._config.samples:
-                self._finished.add((env, place, sample))
+            if 0 <= place < self._source.sizes.get(env, 0) and sample < samples:
+                self._finished[env][place * samples + sample] = 1
                 count(env, status, reward, error)
-        return len(self._finished)
+        return sum(map(sum, self._finished.values()))
 
     def missing(self) -> Iterator[Attempt]:
-        """The attempts that are not stored, in order; tasks are generated as they are asked for."""
+        """The attempts that are not stored, in order; tasks are made or read as they are asked for."""
         config = self._config
-        for env, environment in self._environments.items():
-            for place, task in self._missing_tasks(env, environment):
-                for sample in range(config.samples):
-                    if (env, place, sample) not in self._finished:
-                        seed = config.seed + config.first_task + place + _SAMPLE_STRIDE * sample
-                        yield Attempt(task, sample, seed, self._policy, self._temperature(sample))
+        for place, task in self._source.tasks(self._is_missing):
+            for sample in range(config.samples):
+                if not self._finished[task.env][place * config.samples + sample]:
+                    seed = config.seed + config.first_task + place + _SAMPLE_STRIDE * sample
+                    yield Attempt(task, sample, seed, self._policy, self._temperature(sample))
 
-    def _missing_tasks(self, env: str, environment: Environment) -> Iterator[tuple[int, Task]]:
-        """Place and content of the tasks of which a sample is missing."""
-        config = self._config
-        stream: Iterator[Task] | None = None
-        at = 0
-        for place in range(self._num_tasks[env]):
-            if all((env, place, sample) in self._finished for sample in range(config.samples)):
-                continue
-            if stream is None or place - at > _SHORT_GAP:
-                stream, at = environment.tasks(config.split, config.first_task + place), place
-            task = next(islice(stream, place - at, None))
-            at = place + 1
-            yield place, task
+    def _is_missing(self, env: str, place: int) -> bool:
+        """Whether a sample of a task is not stored."""
+        samples = self._config.samples
+        return not all(self._finished[env][place * samples : (place + 1) * samples])
 
     def _temperature(self, sample: int) -> float:
         choices = self._config.temperatures or [self._config.sampling.temperature]
         return choices[sample % len(choices)]
-
-    def _count(self, environment: Environment) -> int:
-        """Tasks that the plan takes from an environment; it may have fewer than asked for."""
-        config = self._config
-        last = config.first_task + config.num_tasks - 1
-        if next(environment.tasks(config.split, last), None) is not None:
-            return config.num_tasks
-        found = sum(1 for _ in islice(environment.tasks(config.split, config.first_task), config.num_tasks))
-        if not found:
-            env, data = environment.id, config.env.get(environment.id, {}).get("data")
-            raise UsageError(
-                f"no task of {env!r} in split {config.split!r} from number {config.first_task} on",
-                f"`data` is {str(data)!r} and holds none" if data else "the environment has none",
-                f"give another --split, or other tasks: --set env.{env}.data=PATH",
-            )
-        return found

@@ -15,8 +15,8 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from agentray.cluster import cause
-from agentray.env.registry import load_attribute
 from agentray.errors import AgentrayError, ResourceError, UnavailableError
+from agentray.plugins import load_attribute
 from agentray.policy.base import Policy
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.protocol import Assignment, Limits, Update, WorkerDied, WorkerInfo

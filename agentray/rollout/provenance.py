@@ -33,6 +33,7 @@ _HOW_NOT_WHAT = {
     "engine",
     "chaos",
     "model",
+    "tasks",
 }
 """Settings that may change between a run and its resumption; the policy's name says which model it is."""
 GROWING = {"num_tasks", "samples"}
@@ -128,7 +129,7 @@ def used(specs: Iterable[EnvSpec]) -> dict[str, UsedEnvironment]:
         name: UsedEnvironment(
             entry_point=spec.entry_point,
             settings=spec.kwargs,
-            version=getattr(environment, "version", "1"),
+            version=environment.version,
             family=environment.family,
             reward_threshold=environment.reward_threshold,
         )

@@ -13,15 +13,16 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from agentray import manifest
 from agentray.cluster import connected
 from agentray.config import RolloutConfig
 from agentray.data.store import RunStore
-from agentray.env import build, resolve
-from agentray.env.registry import load_attribute
+from agentray.env import build
 from agentray.errors import DataError, UsageError
+from agentray.plugins import load_attribute
 from agentray.rollout.chaos import Chaos
 from agentray.rollout.counts import RunCounts
 from agentray.rollout.dispatch import Dispatcher, Observer
@@ -29,8 +30,9 @@ from agentray.rollout.leases import Rules
 from agentray.rollout.plan import Plan
 from agentray.rollout.protocol import Limits, Worker
 from agentray.rollout.provenance import GROWING, UsedEnvironment, answers, before, identity, policy_of, used
+from agentray.rollout.tasks import TaskSource, source_of
 from agentray.rollout.worker import LocalWorker
-from agentray.stage import Stage
+from agentray.stage import Stage, read_plan
 from agentray.types import EnvSpec, PolicySpec, Progress, Sampling, silent
 
 _LOG = "log.jsonl"
@@ -90,18 +92,18 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
 
     Raises:
         UsageError: An environment or policy is unknown, or the directory holds a run of another plan.
-        DataError: The plan in the directory cannot be read.
+        DataError: The plan in the directory cannot be read, or the tasks file has a line that is not a task.
         PolicyError: The policy cannot act at all.
         ResourceError: Another process has the run open, or the cluster or the disk lacks what it needs.
     """
-    specs = [resolve(name, config.env.get(name)) for name in config.envs]
+    config, source = source_of(config)
     begun = before(config.out)
     policy = policy_of(config, begun)
     chaos = Chaos(config.chaos)
     _check_place(config, policy)
-    _check_task_policy(config, specs, policy)
-    plan = Plan(config, specs, policy.id)
-    what = identity(config, policy)
+    _check_task_policy(config, source, policy)
+    plan = Plan(config, source, policy.id)
+    what = identity(config, policy) | source.identity(read_plan(config.out))
     stage = Stage("rollout", config, config.out, RolloutSummary, identity=what, growing=GROWING)
     stage.check()
     with RunStore(config.out, retry_failed=config.retry_failed) as store:
@@ -110,7 +112,7 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
         store.earlier.clear()
         if resumed < plan.size:  # what says that the run is complete is of a smaller plan
             (config.out / manifest.NAME).unlink(missing_ok=True)
-        known, environments = answers(begun, (), {}), used(specs)
+        known, environments = answers(begun, (), {}), used(source.specs)
         plain = {name: asdict(each) for name, each in environments.items()}
         facts = {"planned": plan.size, "environments": plain}
         stage.begin({**facts, **known})
@@ -118,7 +120,7 @@ def run(config: RolloutConfig, progress: Progress = silent) -> RolloutSummary:
         try:
             if resumed < plan.size:
                 with nullcontext() if config.num_workers == 0 else connected():
-                    tail_s = asyncio.run(_drive(config, specs, policy, chaos, plan, store, counts))
+                    tail_s = asyncio.run(_drive(config, source.specs, policy, chaos, plan, store, counts))
         finally:
             counts.close()
             if counts.answered_by or counts.adapted:
@@ -243,7 +245,7 @@ async def _workers(
         yield workers
 
 
-def _check_task_policy(config: RolloutConfig, specs: Sequence[EnvSpec], policy: PolicySpec) -> None:
+def _check_task_policy(config: RolloutConfig, source: TaskSource, policy: PolicySpec) -> None:
     """Build a policy that knows its task once per environment: not every one has an expert.
 
     Raises:
@@ -251,11 +253,9 @@ def _check_task_policy(config: RolloutConfig, specs: Sequence[EnvSpec], policy: 
     """
     if not policy.knows_task:
         return
-    for spec in specs:
-        environment = build(spec)
-        task = next(environment.tasks(config.split, config.first_task), None)
-        if task is not None:
-            load_attribute(policy.entry_point)(environment, task, config.seed, **policy.kwargs)
+    for _, task in islice(source.tasks(lambda env, place: place == 0), len(source.specs)):
+        environment = source.environments[task.env]
+        load_attribute(policy.entry_point)(environment, task, config.seed, **policy.kwargs)
 
 
 def _check_place(config: RolloutConfig, policy: PolicySpec) -> None:

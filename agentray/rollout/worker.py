@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from agentray.data.journal import Entry
-from agentray.env import Environment
-from agentray.env.registry import load_attribute
+from agentray.env import TextEnvironment
 from agentray.errors import ResourceError, UnavailableError
+from agentray.plugins import load_attribute
 from agentray.policy.address import shown_address
 from agentray.policy.base import Policy
 from agentray.policy.router import Router
@@ -135,7 +135,7 @@ class RolloutWorker:
             return await Episode(assignment, host, policy, self._sampling, timeout_s, self._outbox).run()
 
     @asynccontextmanager
-    async def _policy_of(self, environment: Environment, attempt: Attempt) -> AsyncIterator[Policy]:
+    async def _policy_of(self, environment: TextEnvironment, attempt: Attempt) -> AsyncIterator[Policy]:
         """Who acts in an attempt: what all share, or one of its own, asked again like an endpoint if paid."""
         if self._router is not None:
             yield self._router

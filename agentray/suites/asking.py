@@ -1,6 +1,6 @@
 """Asks questions by rollouts: journal, resumption, retries and deadlines are the rollout stage's.
 
-Questions go to a file, the environment `general` asks them, and the stored trajectories are the answers.
+Questions go to a file, the environment `prompts` asks them, and the stored trajectories are the answers.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def _run(
     write_questions(file, questions)
     changes = {
         "out": out,
-        "envs": ["general"],
-        "env": {"general": {"data": str(file)}},
+        "envs": ["prompts"],
+        "env": {"prompts": {"data": str(file)}},
         "split": _SPLIT,
         "num_tasks": num_tasks,
         "sampling": how.sampling.model_copy(update={"temperature": temperature}),
@@ -88,7 +88,7 @@ def _cut(trajectory: Trajectory) -> bool:
 
 
 def write_questions(file: Path, questions: Sequence[Question]) -> None:
-    """Write questions as the environment `general` reads them; gold stays out of what workers see."""
+    """Write questions as the environment `prompts` reads them; gold stays out of what workers see."""
     lines = []
     for each in questions:
         instruction = [{"role": message.role, "content": message.content} for message in each.instruction]

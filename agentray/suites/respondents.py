@@ -23,7 +23,7 @@ def of_model(config: SuiteConfig, benchmark: Benchmark, directory: Path) -> Roll
     """The rollout that asks the model a benchmark's questions; the answers go to `directory`."""
     endpoint = is_endpoint(config.policy)
     return RolloutConfig(
-        envs=["general"],
+        envs=["prompts"],
         policy=config.policy,
         model=config.model,
         sampling=SamplingConfig(max_tokens=_longest_reply(config, benchmark.max_tokens)),
@@ -69,7 +69,7 @@ def judge(config: SuiteConfig, directory: Path) -> Ask | None:
         # A rollout knows its tasks by their place, and these depend on what the model answered.
         asked = hashlib.sha256(repr([(each.id, each.turns) for each in questions]).encode("utf-8", "replace"))
         how = RolloutConfig(
-            envs=["general"],
+            envs=["prompts"],
             policy=url,
             model=settings.model,
             sampling=SamplingConfig(max_tokens=settings.max_tokens),

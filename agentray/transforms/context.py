@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentray.data.stored import located, settings_of
-from agentray.env import Environment
+from agentray.env import TextEnvironment
 from agentray.errors import UsageError
 from agentray.policy.base import Policy
 from agentray.rollout.hosting import Host
@@ -29,11 +29,11 @@ class Context:
         self._host: Host | None = None
 
     @cached_property
-    def _built(self) -> tuple[EnvSpec, Environment]:
+    def _built(self) -> tuple[EnvSpec, TextEnvironment]:
         return located(self._env, self._settings)
 
     @property
-    def environment(self) -> Environment:
+    def environment(self) -> TextEnvironment:
         """The environment of the trajectory.
 
         Raises:

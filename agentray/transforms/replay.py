@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from agentray.env import Rescores
+from agentray.env import TextEnvironment
 from agentray.policy.thoughts import answer_of
 from agentray.rollout.episode import metrics_of, text_of, turn_of
 from agentray.rollout.hosting import Host, Session
@@ -48,14 +48,14 @@ async def rescore(trajectory: Trajectory, host: Host, timeout_s: float) -> Verdi
 
     Args:
         trajectory: The record. One that the machinery lost has no verdict and stays as it is.
-        host: Its environment, with today's settings. If it brings `rescore` (see `Rescores`), that decides.
+        host: Its environment, with today's settings. If it brings `rescore`, that decides.
         timeout_s: Longest time for the episode.
     """
     if trajectory.reward is None:
         return Verdict(trajectory, trajectory)
     environment = host.environment
     try:
-        if isinstance(environment, Rescores):
+        if environment.brings("rescore"):
             return _by_record(trajectory, environment)
         if not environment.hosting.replayable:
             return Verdict(trajectory, None, None, "not_replayable", "equal replies may lead elsewhere")
@@ -66,7 +66,7 @@ async def rescore(trajectory: Trajectory, host: Host, timeout_s: float) -> Verdi
         return Verdict(trajectory, None, None, "environment_failed", detail)
 
 
-def _by_record(trajectory: Trajectory, environment: Rescores) -> Verdict:
+def _by_record(trajectory: Trajectory, environment: TextEnvironment) -> Verdict:
     reward = environment.rescore(trajectory)
     if reward is None:
         return Verdict(trajectory, None, None, "no_verdict", "the environment cannot tell from the record")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
-
-from agentray.env import text_space
+from agentray.env import Step, TextEnv
 from agentray.types import Task
 from agentray_alfworld.generator import generate
 from agentray_alfworld.goals import Goal
@@ -17,7 +15,7 @@ PATIENCE = 3
 """So many identical replies in a row, or replies without an action, end the episode."""
 
 
-class HouseholdGame(gymnasium.Env[str, str]):
+class HouseholdGame(TextEnv):
     """Reach the goal: reward 1 and the end; a limit ends the episode with reward 0."""
 
     def __init__(self, max_turns: int = 35, fuzzy: bool = True, show_admissible: bool = False) -> None:
@@ -28,39 +26,29 @@ class HouseholdGame(gymnasium.Env[str, str]):
             fuzzy: Whether an impossible command becomes the most similar possible one.
             show_admissible: Whether observations end with the list of possible commands.
         """
-        self.observation_space = text_space()
-        self.action_space = text_space()
+        super().__init__()
         self._max_turns, self._fuzzy, self._show_admissible = max_turns, fuzzy, show_admissible
-        self._running = False
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[str, dict[str, Any]]:
-        """Start `options["task"]`, or a training task drawn with the seed."""
-        super().reset(seed=seed)
-        task: Task = (options or {}).get("task") or generate("train", int(self.np_random.integers(2**31)))
+    def draw(self) -> Task:
+        """A training task."""
+        return generate("train", int(self.np_random.integers(2**31)))
+
+    def start(self, task: Task) -> tuple[str, dict[str, Any]]:
+        """Enter the household of a task."""
         self._world, self._goal = World(task.data), Goal.from_data(task.data)
         self._replies: list[str] = []
         self._actionless = 0
-        self._running = True
         first = f"Here is your task. {self._world.look()}\nYour task is to: {self._goal.sentence}."
         return self._observe(first, None)
 
-    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Take a whole reply, carry out its command and answer.
-
-        Raises:
-            RuntimeError: The episode has ended.
-        """
-        if not self._running:
-            raise RuntimeError("step() after the end of the episode: call reset() first")
-        command = parse_action(action)
-        self._replies.append(action)
+    def play(self, reply: str) -> Step:
+        """Carry out the command of a reply and answer."""
+        command = parse_action(reply)
+        self._replies.append(reply)
         self._actionless = 0 if command else self._actionless + 1
         observation, info = self._observe(self._perform(command), command)
         won = self._world.satisfies(self._goal)
         truncated = not won and self._exhausted()
-        self._running = not (won or truncated)
         info["metrics"] = {f"success_{self._goal.type}": float(won)}
         return observation, float(won), won, truncated, info
 

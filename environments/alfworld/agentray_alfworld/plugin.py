@@ -12,30 +12,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, ClassVar
+from typing import Any, Literal
+
+from pydantic import Field
 
 from agentray.env import (
     INVALID_ACTION,
-    ErrorType,
+    EnvironmentSettings,
     Expert,
     Finding,
     Hosting,
     TextEnv,
-    check_bool,
-    check_int,
-    check_path,
+    TextEnvironment,
 )
-from agentray.errors import UsageError, closest
-from agentray.types import Family, Message, Split, Task, Trajectory
+from agentray.types import Split, Task, Trajectory
 from agentray_alfworld.expert import HouseholdExpert
 from agentray_alfworld.game import HouseholdGame
 from agentray_alfworld.games import read_games
 from agentray_alfworld.generator import generate
-from agentray_alfworld.goals import Goal
-from agentray_alfworld.reply import parse_action
+from agentray_alfworld.goals import Goal, goals
 from agentray_alfworld.world import NOTHING
 
-ENGINES = ("simulator",)
 INSTRUCTION = """\
 You are in a household and must solve a task. Reply in every turn with a short thought and one action:
 THOUGHT: your thought
@@ -45,50 +42,32 @@ use O, examine O, look, inventory. R is a place, O an object, both with their nu
 means that the action is not possible."""
 
 
-class Alfworld:
-    """Household tasks in ALFWorld's text grammar, on a simulator of our own."""
+class Alfworld(TextEnvironment):
+    """Household tasks in ALFWorld's text: find, clean, heat, cool, light, put."""
 
-    id: ClassVar[str] = "alfworld"
-    family: ClassVar[Family] = "held_in"
-    description: ClassVar[str] = "household tasks in ALFWorld's text: find, clean, heat, cool, light, put"
-    hosting: ClassVar[Hosting] = Hosting("inline", replayable=True)
-    error_types: ClassVar[tuple[ErrorType, ...]] = (
+    id = "alfworld"
+    hosting = Hosting("inline", replayable=True)
+    rules = INSTRUCTION
+    error_types = (
         replace(INVALID_ACTION, rule=f'a reply holds no action, or the household answers "{NOTHING}"'),
     )
 
-    def __init__(
-        self,
-        engine: str = "simulator",
-        data: str | None = None,
-        max_turns: int = 35,
-        fuzzy: bool = True,
-        show_admissible: bool = False,
-    ) -> None:
-        """Choose the rules.
+    class Settings(EnvironmentSettings):
+        """The rules."""
 
-        Args:
-            engine: What plays the household; only `simulator` so far.
-            data: ALFWorld's own games to play instead of generated ones: its folder `json_2.1.1`, or a
-                `.jsonl[.gz]` file of games (see games.py).
-            max_turns: Replies before an episode is cut off (AgentTuning: 35).
-            fuzzy: Whether an impossible command becomes the most similar possible one, as in AgentBench.
-            show_admissible: Whether observations end with the list of possible commands.
+        max_turns: int = Field(35, ge=1)
+        """Replies before an episode is cut off (AgentTuning: 35)."""
+        engine: Literal["simulator"] = "simulator"
+        """What plays the household; only `simulator` so far."""
+        data: str | None = Field(None, min_length=1)
+        """ALFWorld's own games to play instead of generated ones: its folder `json_2.1.1`, or a
+        `.jsonl[.gz]` file of games (see games.py)."""
+        fuzzy: bool = True
+        """Whether an impossible command becomes the most similar possible one, as in AgentBench."""
+        show_admissible: bool = False
+        """Whether observations end with the list of possible commands."""
 
-        Raises:
-            UsageError: `engine` is unknown, or a setting is of the wrong kind.
-        """
-        if engine not in ENGINES:
-            raise UsageError(
-                f"unknown engine {engine!r}", closest(str(engine), ENGINES), "leave `engine` out"
-            )
-        check_path(self.id, "data", data)
-        check_int(self.id, "max_turns", max_turns, least=1)
-        check_bool(self.id, "fuzzy", fuzzy)
-        check_bool(self.id, "show_admissible", show_admissible)
-        self.max_turns = max_turns
-        self.reward_threshold = 1.0
-        self._data = Path(data) if data else None
-        self._fuzzy, self._show_admissible = fuzzy, show_admissible
+    settings: Settings
 
     def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
         """Endless generated tasks, goals of one split never in another; or the games in `data`.
@@ -96,21 +75,20 @@ class Alfworld:
         Raises:
             DataError: `data` does not exist or holds an unreadable game.
         """
-        if self._data:
-            return itertools.islice(read_games(self._data, split), start, None)
+        if self.settings.data:
+            return itertools.islice(read_games(Path(self.settings.data), split), start, None)
         return (generate(split, index) for index in itertools.count(start))
 
     def make(self) -> TextEnv:
         """A fresh game."""
-        return HouseholdGame(self.max_turns, self._fuzzy, self._show_admissible)
+        return HouseholdGame(self.max_turns, self.settings.fuzzy, self.settings.show_admissible)
 
-    def instruction(self, task: Task) -> tuple[Message, ...]:
-        """The rules and an acknowledgement without loss, the same for every task."""
-        return (Message("user", INSTRUCTION), Message("assistant", "Ok."))
-
-    def parse(self, reply: str) -> str | None:
-        """The command after the first `ACTION:`."""
-        return parse_action(reply)
+    def check_task(self, task: Task) -> None:
+        """Refuse a generated household whose goal belongs to another split."""
+        super().check_task(task)
+        goal = replace(Goal.from_data(task.data), sentence="")
+        if self.settings.data is None and goal not in goals(task.split)[goal.type]:
+            raise ValueError(f"its goal is not of the split {task.split!r}")
 
     def expert(self, task: Task) -> Expert:
         """An agent that knows the goal and what it has seen, not the world."""
@@ -130,7 +108,7 @@ class Alfworld:
         return {name: fmean(values) for name, values in sorted(by_name.items())}
 
     def diagnose(self, trajectory: Trajectory) -> Iterator[Finding]:
-        """Commands that were not possible; one that `fuzzy` replaced by a possible one is none."""
+        """Commands that were not possible; one that `fuzzy` replaced does not count."""
         for index, turn in enumerate(trajectory.turns):
             if turn.observation.startswith(NOTHING):
                 yield Finding(INVALID_ACTION.id, index)

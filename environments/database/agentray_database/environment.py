@@ -7,21 +7,22 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, get_args
+from typing import Any
+
+from pydantic import Field
 
 from agentray.env import (
     FUNCTION_CALL_ERROR,
     FUNCTION_REPETITION,
-    ErrorType,
+    EnvironmentSettings,
     Expert,
     Finding,
     Hosting,
     TextEnv,
-    check_int,
-    check_path,
+    TextEnvironment,
+    fingerprint,
 )
-from agentray.errors import UsageError, closest
-from agentray.types import Family, Message, Split, Task, Trajectory
+from agentray.types import Split, Task, Trajectory
 from agentray_database import replies
 from agentray_database.episode import MAX_ROUNDS, DatabaseEpisode
 from agentray_database.expert import expert
@@ -34,14 +35,13 @@ _ERROR = re.compile(r"\d{4} \([0-9A-Z]{5}\): ")
 """MySQL's number and state, with which an error begins and no result does."""
 
 
-class Database:
-    """Questions about a table, and modifications of it, answered in SQL."""
+class Database(TextEnvironment):
+    """AgentBench DBBench: query or modify one SQL table."""
 
-    id: ClassVar[str] = "database"
-    family: ClassVar[Family] = "held_in"
-    description: ClassVar[str] = "AgentBench DBBench: query or modify one SQL table"
-    hosting: ClassVar[Hosting] = Hosting("thread", replayable=True)
-    error_types: ClassVar[tuple[ErrorType, ...]] = (
+    id = "database"
+    hosting = Hosting("thread", replayable=True)
+    rules = replies.INSTRUCTION
+    error_types = (
         replace(
             FUNCTION_CALL_ERROR,
             rule="a statement is answered with a MySQL error, such as `1054 (42S22): ...`",
@@ -49,58 +49,45 @@ class Database:
         replace(FUNCTION_REPETITION, rule="the same statement gets the answer that it got before"),
     )
 
-    def __init__(
-        self,
-        data: str | None = None,
-        seed: int = 0,
-        max_turns: int = MAX_ROUNDS,
-        requests: Requests = "free",
-    ) -> None:
-        """Generated tasks, or AgentBench's records.
+    class Settings(EnvironmentSettings):
+        """Generated tasks, or AgentBench's records."""
 
-        Args:
-            data: A DBBench jsonl file; every split then holds all its records. None: endless generated tasks.
-            seed: Seed of the generated tasks, or of the order of the records.
-            max_turns: Most replies in one episode.
-            requests: How generated requests are worded. `free`: in many voices, as AgentBench's are. `plain`:
-                they call columns by their headers and quote values, over fewer columns.
+        max_turns: int = Field(MAX_ROUNDS, ge=1)
+        """Most replies in one episode."""
+        data: str | None = Field(None, min_length=1)
+        """A DBBench jsonl file; every split then holds all its records. None: endless generated tasks."""
+        seed: int = 0
+        """Seed of the generated tasks, or of the order of the records."""
+        requests: Requests = "free"
+        """How generated requests are worded. `free`: in many voices, as AgentBench's are. `plain`: they call
+        columns by their headers and quote values, over fewer columns."""
+
+    settings: Settings
+
+    def __init__(self, **settings: Any) -> None:
+        """Read the data file, so that one that is not DBBench's is refused before anything is made.
 
         Raises:
-            UsageError: There is no such file, or a setting is of the wrong kind.
+            UsageError: There is no such file, or a setting is wrong.
             DataError: The file is not DBBench's.
         """
-        check_path(self.id, "data", data)
-        check_int(self.id, "seed", seed)
-        check_int(self.id, "max_turns", max_turns, least=1)
-        if requests not in get_args(Requests):
-            raise UsageError(
-                f"requests is {requests!r}",
-                closest(str(requests), get_args(Requests)),
-                "--set env.database.requests=free",
-            )
-        self.max_turns = max_turns
-        self._requests: Requests = requests
-        self.reward_threshold = 1.0
-        self._seed = seed
+        super().__init__(**settings)
+        data = self.settings.data
         self._records = None if data is None else read_records(data)
 
     def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
         """The records of the data file, or endless generated tasks."""
         if self._records is not None:
-            return itertools.islice(record_tasks(self._records, split, self._seed), start, None)
-        return generate(split, self._seed, self._requests, start)
+            return itertools.islice(record_tasks(self._records, split, self.settings.seed), start, None)
+        return generate(split, self.settings.seed, self.settings.requests, start)
 
     def make(self) -> TextEnv:
         """A fresh episode."""
-        return DatabaseEpisode(self.max_turns)
+        return DatabaseEpisode(self.settings.max_turns)
 
-    def instruction(self, task: Task) -> tuple[Message, ...]:
-        """The rules, the same for every task, and AgentBench's acknowledgement without loss."""
-        return (Message("user", replies.INSTRUCTION), Message("assistant", "Ok."))
-
-    def parse(self, reply: str) -> str | None:
-        """The statement a reply runs, or its `Final Answer: ...` line."""
-        return replies.parse(reply)
+    def fingerprint(self, data: Mapping[str, Any]) -> str:
+        """Of the table's name and headers, and the question."""
+        return fingerprint({key: data[key] for key in ("table", "headers", "question")})
 
     def expert(self, task: Task) -> Expert:
         """Runs the task's statement, then answers with what it returned."""
@@ -113,7 +100,7 @@ class Database:
     def summarize(self, metrics: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
         """Accuracy of each category, and `overall_cat_accuracy`, their mean.
 
-        AgentBench's mean is over SELECT, INSERT and UPDATE; a category without an episode is left out here.
+        AgentBench's mean is over SELECT, INSERT and UPDATE; a category without an episode is excluded here.
         """
         scores = {}
         for kind in _KINDS:

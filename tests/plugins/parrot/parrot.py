@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agentray.config import Settings
-from agentray.env import Environment
+from agentray.env import TextEnvironment
 from agentray.policy import BasePolicy
 from agentray.types import Message, Reply, Sampling, Shared, Task
 
@@ -40,7 +40,7 @@ class Teacher(BasePolicy):
     knows_task: ClassVar[bool] = True
     shared: ClassVar[Shared] = "attempt"
 
-    def __init__(self, environment: Environment, task: Task, seed: int, **settings: Any) -> None:
+    def __init__(self, environment: TextEnvironment, task: Task, seed: int, **settings: Any) -> None:
         super().__init__(**settings)
         self._task = task
 

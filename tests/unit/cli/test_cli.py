@@ -50,7 +50,7 @@ def call(capsys, *arguments):
             "did you mean 'count'?",
         ),
         (
-            ["rollout", "--env", "general", "--set", "rollout.first_task=9999", "--out", "x"],
+            ["rollout", "--env", "prompts", "--set", "rollout.first_task=9999", "--out", "x"],
             "the environment has none",
         ),
         (["evaluate", "--env", "database", "--set", "env.database.data=absent.jsonl"], "absent.jsonl"),
@@ -147,7 +147,7 @@ def test_a_dry_run_prints_the_resolved_settings_and_writes_nothing(capsys, tmp_p
 def test_the_environments_are_listed(capsys):
     code, out, _ = call(capsys, "environments", "--json")
     assert code == 0
-    assert {"database", "alfworld", "general"} <= set(json.loads(out)["environments"])
+    assert {"database", "alfworld", "prompts"} <= set(json.loads(out)["environments"])
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=str)

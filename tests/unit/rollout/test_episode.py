@@ -86,9 +86,12 @@ def test_a_reward_that_is_no_number_fails_the_environment_and_is_never_averaged(
     assert f"reward {reward}" in made.error
 
 
+class Short(Count):
+    max_turns = 1
+
+
 def test_max_turns_truncates_but_keeps_the_turns():
-    limited = Count()
-    limited.max_turns = 1
+    limited = Short()
     _, made, _ = play(ScriptedPolicy(*numbers(1)), limited)
     assert (made.status, made.reward, len(made.turns), made.error) == ("truncated", 0.0, 1, "1 turns")
 

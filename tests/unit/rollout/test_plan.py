@@ -4,20 +4,18 @@ import pytest
 
 from agentray.config import RolloutConfig
 from agentray.data.runs import PLAN
-from agentray.env import Environment
 from agentray.env.count import Count
 from agentray.errors import DataError, UsageError
-from agentray.rollout import plan
+from agentray.rollout import tasks
 from agentray.rollout.plan import Plan
 from agentray.rollout.run import run
+from agentray.rollout.tasks import source_of
 from agentray.types import EnvSpec
 
-SPEC = EnvSpec("count", "agentray.env.count:Count")
 
-
-def make(tmp_path, spec=SPEC, **changes):
+def make(tmp_path, **changes):
     config = RolloutConfig(**({"envs": ["count"], "out": tmp_path, "num_tasks": 10} | changes))
-    return Plan(config, [spec], "expert")
+    return Plan(*source_of(config), "expert")
 
 
 def outcomes(attempts):
@@ -46,7 +44,7 @@ def test_the_order_is_the_stream_s_and_each_sample_has_its_temperature(tmp_path)
 
 @pytest.mark.parametrize("gap", [1, 5, 1000])
 def test_what_is_stored_is_left_out_however_the_stream_is_found_again(tmp_path, monkeypatch, gap):
-    monkeypatch.setattr(plan, "_SHORT_GAP", gap)
+    monkeypatch.setattr(tasks, "_SHORT_GAP", gap)
     everything = list(make(tmp_path, num_tasks=40, samples=2, first_task=3).missing())
     kept = everything[4:21] + everything[60:77]
     stored = [each for each in everything if each not in kept]
@@ -77,10 +75,10 @@ class Few(Count):
         return islice(super().tasks(split), start, 7)
 
 
-def test_an_environment_with_fewer_tasks_than_asked_for_makes_those(tmp_path):
-    few: Environment = Few()
-    assert few.max_turns
-    made = make(tmp_path, EnvSpec("count", f"{__name__}:Few"), first_task=2)
+def test_an_environment_with_fewer_tasks_than_asked_for_makes_those(tmp_path, monkeypatch):
+    spec = EnvSpec("count", f"{__name__}:Few")
+    monkeypatch.setattr(tasks, "resolve", lambda name, settings: spec)
+    made = make(tmp_path, first_task=2)
     assert made.size == 5 and len(list(made.missing())) == 5
 
 

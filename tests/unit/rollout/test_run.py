@@ -6,9 +6,11 @@ import pytest
 
 from agentray import manifest
 from agentray.config import RolloutConfig
+from agentray.env import TextEnvironment
 from agentray.env.count import Count
 from agentray.errors import UsageError
 from agentray.rollout import run as stage
+from agentray.rollout import tasks
 from agentray.rollout.run import run
 from agentray.stage import read_plan
 from agentray.types import EnvSpec
@@ -21,14 +23,13 @@ def config(out, **changes):
 class Unsolved(Count):
     """A game that nobody has solved."""
 
-    def expert(self, task):
-        raise UsageError("'count' has no expert", "nobody wrote one", "give --policy random")
+    expert = TextEnvironment.expert
 
 
 def test_an_environment_without_an_expert_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[3])])  # for this module's name
     spec = EnvSpec("count", f"{__name__}:Unsolved")
-    monkeypatch.setattr(stage, "resolve", lambda name, settings: spec)
+    monkeypatch.setattr(tasks, "resolve", lambda name, settings: spec)
     with pytest.raises(UsageError, match="has no expert"):
         run(config(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

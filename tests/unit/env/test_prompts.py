@@ -1,10 +1,10 @@
-"""The environment `general` with a user's own questions."""
+"""The environment `prompts` with a user's own questions."""
 
 import json
 
 import pytest
 
-from agentray.env.general import General
+from agentray.env.prompts import Prompts
 from agentray.errors import DataError, UsageError
 from agentray.types import Message
 
@@ -12,7 +12,7 @@ from agentray.types import Message
 def questions(tmp_path, *rows):
     path = tmp_path / "questions.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return General(data=str(path))
+    return Prompts(data=str(path))
 
 
 def test_questions_are_asked_in_turn_after_their_instruction(tmp_path):
@@ -75,7 +75,7 @@ def test_a_line_that_is_no_question_is_named(tmp_path, row, why):
 def test_a_line_that_is_not_json_is_named(tmp_path, line):
     (tmp_path / "questions.jsonl").write_text(f'\ufeff{{"turns": ["?"]}}\n{line}\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"(?s)questions\.jsonl:2 is not a question.*(not JSON|too deeply)"):
-        list(General(data=str(tmp_path / "questions.jsonl")).tasks("train"))
+        list(Prompts(data=str(tmp_path / "questions.jsonl")).tasks("train"))
 
 
 def test_a_question_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path):
@@ -83,7 +83,7 @@ def test_a_question_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path):
     path = tmp_path / "questions.jsonl"
     rows = [json.dumps({"turns": [text]}, ensure_ascii=False) for text in texts]
     path.write_text("\r\n".join([*rows, "", ""]), encoding="utf-8")
-    assert [task.data["turns"] for task in General(data=str(path)).tasks("train")] == [
+    assert [task.data["turns"] for task in Prompts(data=str(path)).tasks("train")] == [
         [each] for each in texts
     ]
 
@@ -98,14 +98,14 @@ def test_two_questions_with_one_id_are_refused(tmp_path):
 def test_a_file_that_is_no_text_is_a_data_error(tmp_path):
     (tmp_path / "questions.jsonl").write_bytes(b"\x89PNG\xff")
     with pytest.raises(DataError, match=r"(?s)questions\.jsonl:1 is not a question.*not UTF-8"):
-        list(General(data=str(tmp_path / "questions.jsonl")).tasks("train"))
+        list(Prompts(data=str(tmp_path / "questions.jsonl")).tasks("train"))
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="absent"):
-        list(General(data=str(tmp_path / "absent.jsonl")).tasks("train"))
+        list(Prompts(data=str(tmp_path / "absent.jsonl")).tasks("train"))
 
 
 def test_a_data_file_that_is_no_path_is_refused():
-    with pytest.raises(UsageError, match=r"env\.general\.data"):
-        General(data=5)
+    with pytest.raises(UsageError, match=r"env\.prompts\.data"):
+        Prompts(data=5)

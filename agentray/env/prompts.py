@@ -1,31 +1,32 @@
-"""General instructions as an environment: what is asked is fixed, and every answer is accepted.
+"""Prompts as an environment: what is asked is fixed, and every answer is accepted.
 
-Where a user has no general corpus, the base model's own answers to these prompts stand in for it
-(self-distillation): training on them beside the agent trajectories keeps what the model knew.
+A user without general data trains on the base model's own answers to these prompts beside the agent
+trajectories (self-distillation), which keeps what the model knew:
 
-    agentray rollout --env general --policy smollm2-135m --out runs/general
+    agentray rollout --env prompts --policy smollm2-135m --out runs/prompts
 
-With `data=FILE` it asks the questions of a file, which may have several turns. General benchmarks are asked
-this way, and scored from the stored answers afterwards (`agentray.suites`).
+A tasks file may ask anything else, in several turns: the data of a task is `{"prompt": TEXT}`, or
+`{"turns": [TEXT, ...], "instruction": [MESSAGE, ...]}` with the messages that come before, and whatever is
+to be kept with it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import gymnasium
+from pydantic import Field
 
-from agentray.env.base import Expert, Hosting, TextEnv, fingerprint, text_space
+from agentray.env.base import EnvironmentSettings, Hosting, TextEnvironment, fingerprint
 from agentray.env.records import records
-from agentray.env.settings import check_path
+from agentray.env.text import Step, TextEnv
 from agentray.errors import DataError
-from agentray.types import SPLITS, Family, Message, Split, Task
+from agentray.types import SPLITS, Message, Split, Task
 
 _HELD_OUT_EVERY: Mapping[Split, int] = {"validation": 8, "test": 9}
 """Of ten consecutive prompts, the ninth is for validation and the tenth for test."""
@@ -38,68 +39,48 @@ def _prompts() -> tuple[str, ...]:
     return tuple(line for line in text.splitlines() if line)
 
 
-class Asking(gymnasium.Env[str, str]):
+class Asking(TextEnv):
     """Ask one thing after the other; any answers end the episode with reward 1."""
 
-    def __init__(self) -> None:
-        self.observation_space = text_space()
-        self.action_space = text_space()
-        self._left: list[str] | None = None
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[str, dict[str, Any]]:
-        """Ask the first question of the task in `options["task"]`."""
-        super().reset(seed=seed)
-        data = (options or {})["task"].data
-        self._left = list(data["turns"]) if "turns" in data else [data["prompt"]]
+    def start(self, task: Task) -> tuple[str, dict[str, Any]]:
+        """Ask the first question."""
+        self._left = list(_turns(task.data))
         return self._left.pop(0), {}
 
-    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+    def play(self, reply: str) -> Step:
         """Take an answer, and ask the next question if there is one."""
-        if self._left is None:
-            raise RuntimeError("step() after the end of the episode: call reset() first")
         if self._left:
-            return self._left.pop(0), 0.0, False, False, {"action": action}
-        self._left = None
-        return "", 1.0, True, False, {"action": action}
+            return self._left.pop(0), 0.0, False, False, {"action": reply}
+        return "", 1.0, True, False, {"action": reply}
 
 
-class General:
-    """The plugin around `Asking`.
+class Prompts(TextEnvironment):
+    """Prompts to which any answer is kept (self-distillation, general benchmarks)."""
 
-    Args:
-        data: JSONL file of questions, one record a line: `turns` (list of str) and, if wanted, `id`
-            (the line's number; no two may have the same), `instruction` (OpenAI messages that come before),
-            `split` (`train`) and anything else, which is kept with the task. None asks the project's own
-            prompts.
+    id = "prompts"
+    hosting = Hosting("inline", replayable=True)
 
-    Raises:
-        UsageError: `data` is no path.
-    """
+    class Settings(EnvironmentSettings):
+        """What is asked."""
 
-    id: ClassVar[str] = "general"
-    family: ClassVar[Family] = "held_in"
-    description: ClassVar[str] = "general instructions, any answer is kept (self-distillation)"
-    hosting: ClassVar[Hosting] = Hosting("inline", replayable=True)
-    max_turns = 16
-    reward_threshold = 1.0
+        data: str | None = Field(None, min_length=1)
+        """JSONL file of questions, one record a line: `turns` (list of str) and, if wanted, `id` (the line's
+        number; no two may have the same), `instruction` (OpenAI messages that come before), `split` (`train`)
+        and anything else, which is kept with the task. None asks the project's own prompts."""
 
-    def __init__(self, data: str | None = None) -> None:
-        check_path(self.id, "data", data)
-        self._data = data
+    settings: Settings
 
     def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
         """The prompts; each belongs to one split. Of ours, any number of the first has all kinds."""
-        if self._data is not None:
-            yield from islice(_questions(Path(self._data), split), start, None)
+        if self.settings.data is not None:
+            yield from islice(_questions(Path(self.settings.data), split), start, None)
             return
         held_out = {remainder: name for name, remainder in _HELD_OUT_EVERY.items()}
         mine = [text for i, text in enumerate(_prompts()) if held_out.get(i % 10, "train") == split]
         random.Random(0).shuffle(mine)
         for index, prompt in enumerate(mine[start:], start):
             data = {"prompt": prompt}
-            yield Task("general", f"{split}/{index}", split, data, fingerprint(data))
+            yield Task(self.id, f"{split}/{index}", split, data, fingerprint(data))
 
     def make(self) -> TextEnv:
         """A fresh conversation."""
@@ -109,21 +90,25 @@ class General:
         """What comes before the first question: nothing, unless the task brings it."""
         return tuple(Message(each["role"], each["content"]) for each in task.data.get("instruction", ()))
 
-    def parse(self, reply: str) -> str | None:
-        """The whole reply."""
-        return reply
-
-    def expert(self, task: Task) -> Expert:
-        """A polite refusal to have opinions: general instructions have no expert."""
-        return lambda messages: "I leave this answer to a language model."
-
     def random_reply(self, info: Mapping[str, Any], rng: random.Random) -> str:
         """Any number."""
         return str(rng.randrange(10**6))
 
-    def summarize(self, metrics: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-        """Nothing."""
-        return {}
+    def fingerprint(self, data: Mapping[str, Any]) -> str:
+        """Of what is asked; what is kept beside it does not count."""
+        if "turns" not in data:
+            return fingerprint({"prompt": data["prompt"]})
+        return fingerprint({"instruction": data.get("instruction", []), "turns": data["turns"]})
+
+    def check_task(self, task: Task) -> None:
+        """Refuse what cannot be asked, and one of our prompts in the split of others."""
+        _checked(task.data if "turns" in task.data else {**task.data, "turns": [task.data.get("prompt")]})
+        super().check_task(task)
+
+
+def _turns(data: Mapping[str, Any]) -> list[str]:
+    """What a task asks, in order."""
+    return list(data["turns"]) if "turns" in data else [data["prompt"]]
 
 
 def _questions(path: Path, split: Split) -> Iterator[Task]:
@@ -143,16 +128,16 @@ def _questions(path: Path, split: Split) -> Iterator[Task]:
         if first != number:
             raise DataError(
                 f"lines {first} and {number} of {str(path)!r} are both {name!r}",
-                "answers are told apart by `id`, which is the line's number where it is left out",
+                "answers are told apart by `id`, which is the line's number where there is none",
                 "give each question another id",
             )
         data = {key: value for key, value in record.items() if key not in ("id", "split")}
         asked = {"instruction": data.get("instruction", []), "turns": data["turns"]}
-        tasks.append(Task("general", name, split, data, fingerprint(asked)))
+        tasks.append(Task("prompts", name, split, data, fingerprint(asked)))
     yield from tasks
 
 
-def _checked(record: dict[str, Any]) -> dict[str, Any]:
+def _checked(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """The record.
 
     Raises:

@@ -1,16 +1,8 @@
-"""What a plugin may add to the contract: error types of its own, and a verdict from the record alone.
-
-Both are optional. An environment has them when it has the members of `Diagnoses` or `Rescores`; one without
-is complete, and evaluation then uses what every trajectory tells.
-"""
+"""Error types: the ways in which an attempt goes wrong, and where one shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
-
-from agentray.types import Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +42,3 @@ FUNCTION_REPETITION = ErrorType(
     "Function repetition",
     "the same call with the same arguments gets the answer that it got before",
 )
-
-
-@runtime_checkable
-class Diagnoses(Protocol):
-    """An environment that knows error types by its own conventions."""
-
-    error_types: ClassVar[tuple[ErrorType, ...]]
-    """The types that `diagnose` may find; one with the id of a general type replaces that type's text."""
-
-    def diagnose(self, trajectory: Trajectory) -> Iterable[Finding]:
-        """What its observations tell of one scored attempt, in addition to the general rules."""
-
-
-@runtime_checkable
-class Rescores(Protocol):
-    """An environment whose verdict follows from the record, without playing the episode again."""
-
-    def rescore(self, trajectory: Trajectory) -> float | None:
-        """The reward by today's rules; None where the record does not tell it. Pure: no model, no files."""
