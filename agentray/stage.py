@@ -76,6 +76,12 @@ class Stage(Generic[S]):
                 "give another --out",
             )
         before = self.check()
+        if self._identity and not before:
+            raise UsageError(
+                f"{str(self.out)!r} holds a run of an earlier version of agentray",
+                f"it has no {PLAN}, so it cannot be told whether it is this one",
+                "give another --out",
+            )
         if any(before.get(key) != self._identity[key] for key in self._growing if key in self._identity):
             return None
         known = {field.name for field in fields(self._summary)}  # type: ignore[arg-type]
@@ -95,6 +101,7 @@ class Stage(Generic[S]):
             return
         manifest.make_directory(self.out)
         self.check()
+        (self.out / manifest.NAME).unlink(missing_ok=True)  # of a run that this one goes on with
         self.note(facts or {})
 
     def note(self, facts: Mapping[str, Any]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from agentray import config
+from agentray.train.methods.distill import Distill
+from agentray.train.methods.full import Full
 
 TABLES: dict[str, type[config.Settings]] = {
     "tasks": config.TasksConfig,
@@ -17,7 +19,10 @@ TABLES: dict[str, type[config.Settings]] = {
     "mix.template, rollout.engine.template, evaluate.engine.template": config.TemplateConfig,
     "train": config.TrainConfig,
     "train.optimizer": config.OptimizerConfig,
+    "train.method (name = full)": Full.Settings,
+    "train.method (name = distill)": Distill.Settings,
     "tune": config.TuneConfig,
+    "tune.space (each setting)": config.Distribution,
     "evaluate": config.EvaluateConfig,
     "evaluate (with --suite)": config.SuiteConfig,
     "evaluate.data (with --suite)": config.SuiteDataConfig,

@@ -1,7 +1,10 @@
 """Tiny random models of several families, and conversations for them."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from fakes import byte_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
 from agentray.mix.samples import Sample
@@ -35,3 +38,23 @@ def conversations(shared, count=6):
 def build(config):
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION, dtype=torch.float32)
+
+
+def save_llama(directory: Path) -> Path:
+    """Save a random Llama of 60k parameters, with a byte-level tokenizer and a ChatML template."""
+    tokenizer = byte_tokenizer()
+    tokenizer.save_pretrained(directory)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=len(tokenizer),
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(directory)
+    return directory

@@ -7,7 +7,6 @@ from agentray.config.stages import (
     EngineConfig,
     EnvSettings,
     EvaluateConfig,
-    OptimizerConfig,
     PairConfig,
     ReportConfig,
     RolloutConfig,
@@ -16,15 +15,15 @@ from agentray.config.stages import (
     Settings,
     TasksConfig,
     TemplateConfig,
-    TrainConfig,
-    TuneConfig,
 )
 from agentray.config.suites import JudgeConfig, SuiteConfig, SuiteDataConfig
+from agentray.config.training import Distribution, OptimizerConfig, TrainConfig, TuneConfig
 from agentray.config.transfer import ExportConfig, ImportConfig
 from agentray.config.transforms import FilterConfig, RescoreConfig, TransformConfig
 
 __all__ = [
     "ContaminationConfig",
+    "Distribution",
     "EngineConfig",
     "EnvSettings",
     "EvaluateConfig",

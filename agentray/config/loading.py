@@ -164,10 +164,14 @@ def _explain(problem: ErrorDetails, kind: type[Settings], table: str) -> UsageEr
     key = ".".join([table, *location])
     whole = ".".join([table, *takewhile(lambda part: not part.isdecimal(), location)])  # lists have no parts
     if problem["type"] == "extra_forbidden":
-        accepted: Mapping[str, Any] = kind.model_fields
+        owner: Any = kind
         for part in location[:-1]:
-            annotation = accepted[part].annotation if part in accepted else None
-            accepted = annotation.model_fields if isinstance(annotation, type(Settings)) else {}
+            field = owner.model_fields.get(part) if owner else None
+            owner = field.annotation if field and isinstance(field.annotation, type(Settings)) else None
+        if owner and location[-1] in owner.renamed:
+            new = ".".join([table, *location[:-1], owner.renamed[location[-1]]])
+            return UsageError(f"there is no setting {key!r} any more", f"it is now {new}", f"--set {new}=…")
+        accepted = owner.model_fields if owner else {}
         return UsageError(f"unknown setting {key!r}", closest(location[-1], accepted), "correct its name")
     if problem["type"] == "missing":
         option = "--" + location[-1].removesuffix("s").replace("_", "-")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from agentray.types import Split
 
@@ -15,6 +16,8 @@ class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """What took the place of a setting that is gone."""
 
 
 EnvSettings = dict[str, dict[str, Any]]
@@ -161,77 +164,6 @@ class TasksConfig(Settings):
     """Settings per environment id."""
 
 
-class OptimizerConfig(Settings):
-    """AdamW with a cosine schedule."""
-
-    learning_rate: float = Field(5e-5, gt=0)
-    """Peak rate; the paper uses 5e-5 for 7B and 13B."""
-    min_learning_rate_ratio: float = Field(0.1, ge=0, le=1)
-    """Rate at the end of the schedule, as a share of the peak."""
-    warmup_ratio: float = Field(0.02, ge=0, lt=1)
-    """Share of the steps spent warming up linearly."""
-    weight_decay: float = Field(0.0, ge=0)
-    """Decoupled weight decay, on matrices only."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """Adam's moment decay rates."""
-    max_grad_norm: float = Field(1.0, gt=0)
-    """Gradient clipping."""
-
-
-class TrainConfig(Settings):
-    """Supervised fine-tuning on a mixture."""
-
-    data: Path
-    """Output directory of `agentray mix`."""
-    model: str
-    """Model to start from: an id or a directory."""
-    out: Path
-    """Run directory: metrics, checkpoints and, at the end, `model/`."""
-    eta: float | None = Field(None, ge=0, le=1)
-    """Overrides the mixture's η without tokenizing again; None keeps it."""
-    num_steps: int = Field(100, ge=1)
-    """Optimizer steps."""
-    batch_size: int = Field(16, ge=1)
-    """Samples per optimizer step, over all workers."""
-    row_tokens: int = Field(2048, ge=64)
-    """Tokens packed into one row; rows of a step are accumulated."""
-    optimizer: OptimizerConfig = OptimizerConfig()
-    """Optimizer and schedule."""
-    zero_stage: Literal[0, 1, 2, 3] = 1
-    """DeepSpeed ZeRO stage: what is sharded over workers (1 optimizer, 2 gradients, 3 weights)."""
-    num_workers: int = Field(1, ge=1)
-    """Training processes."""
-    gpus_per_worker: float = Field(0, ge=0)
-    """0 trains on CPU."""
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
-    """Type of the forward and backward pass; the master weights are float32 either way."""
-    frozen_layers: int = Field(0, ge=0)
-    """Lowest decoder layers that keep their weights, with the embeddings: cheaper, and less is forgotten."""
-    distillation: float = Field(0.0, ge=0, le=1)
-    """Share of the base model's own distribution, against the text, in what general samples are trained on:
-    with 1 they keep the model where it was (learning without forgetting, arXiv 1606.09282). Each worker then
-    holds the base weights too."""
-    distillation_temperature: float = Field(1.0, gt=0)
-    """Temperature of that distribution: the one at which the base model wrote the answers, if it did."""
-    interpolation: float = Field(1.0, gt=0, le=1)
-    """How far the saved model lies on the line from the base weights to the trained ones. Below 1, less is
-    forgotten at little cost (WiSE-FT, arXiv 2109.01903)."""
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, more time."""
-    checkpoint_every: int | None = Field(None, ge=1)
-    """Steps between checkpoints; None writes none before the end."""
-    max_failures: int = Field(1, ge=0)
-    """Times Ray Train restarts the workers from the last checkpoint."""
-    seed: int = 0
-    """Seed of anything random in training that is not the sample stream."""
-
-    @model_validator(mode="after")
-    def _every_worker_has_a_sample(self) -> TrainConfig:
-        if self.batch_size < self.num_workers:
-            raise ValueError(f"batch_size {self.batch_size} leaves some of {self.num_workers} workers idle")
-        return self
-
-
 class EvaluateConfig(EpisodeSettings):
     """Score a policy on tasks it has not trained on."""
 
@@ -258,38 +190,6 @@ class ServeConfig(Settings):
     """Engines behind the endpoint."""
     engine: EngineConfig = EngineConfig()
     """The engine."""
-
-
-class TuneConfig(Settings):
-    """A sweep over η: one training and one evaluation per value, on one tokenized corpus."""
-
-    train: TrainConfig
-    """Settings shared by all trials; `eta` and `out` are set per trial."""
-    evaluate: EvaluateConfig
-    """How each trial's model is scored; `policy` and `out` are set per trial."""
-    out: Path
-    """Sweep directory: a sub-directory per trial, `table.json`, `plot.svg` and the manifest."""
-    etas: list[Annotated[float, Field(ge=0, le=1)]] = Field([0.0, 0.2, 0.5, 1.0], min_length=1)
-    """Values of η."""
-    max_concurrent: int = Field(1, ge=1)
-    """Trials that run at once."""
-    max_general_loss: float = Field(0.03, ge=0)
-    """Largest relative rise of the general validation loss that the recommended η may have."""
-    env: EnvSettings = {}
-    """Settings per environment id, with which trials are scored."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _trials_follow(cls, values: Any) -> Any:
-        """The trials' directories follow from `out`, and the settings of their environments from `env`."""
-        if isinstance(values, dict):
-            out = {"out": values["out"]} if "out" in values else {}
-            env = {"env": values["env"]} if "env" in values else {}
-            for stage, shared in (("train", out), ("evaluate", out | env)):
-                inner = values.get(stage, {})
-                if shared and isinstance(inner, dict):
-                    values[stage] = {**shared, **inner}
-        return values
 
 
 class PairConfig(Settings):

@@ -9,11 +9,23 @@ from typing import Any
 import numpy as np
 from transformers import AutoConfig
 
-from agentray.chat.loading import fingerprint
+from agentray.chat.loading import fingerprint, load_tokenizer
 from agentray.errors import DataError, UsageError
 from agentray.mix.corpus import Corpus
 from agentray.mix.rows import largest_id, lengths
 from agentray.mix.samples import Sample
+
+
+def tokenizer_of(model: str, corpus: Corpus) -> Any:
+    """The tokenizer of a model, with the chat template that the corpus was made with: it is served so.
+
+    Raises:
+        UsageError: It cannot be loaded.
+    """
+    tokenizer = load_tokenizer(model)
+    if corpus.chat_template is not None:
+        tokenizer.chat_template = corpus.chat_template
+    return tokenizer
 
 
 def check_corpus(corpus: Corpus, directory: Path, model: str, tokenizer: Any) -> None:

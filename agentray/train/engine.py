@@ -16,58 +16,51 @@ from transformers import PreTrainedModel
 from agentray.config import OptimizerConfig, TrainConfig
 from agentray.mix.packing import Row, pack
 from agentray.mix.samples import Sample
-from agentray.train.model import distilled_losses, freeze, token_losses
+from agentray.train.methods import Method
 
+STATE = "state.safetensors"
+"""File of a checkpoint."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class LossModel(nn.Module):
-    """A language model whose forward pass is the weighted loss of a packed row."""
+    """A language model whose forward pass is what a training method learns from a packed row."""
 
-    def __init__(self, model: PreTrainedModel, share: float, temperature: float) -> None:
-        """Take the model, and how to follow a reference.
-
-        Args:
-            model: The language model.
-            share: Of the reference, for rows that have one.
-            temperature: Of its distribution.
-        """
+    def __init__(self, model: PreTrainedModel, method: Method) -> None:
         super().__init__()
         self.model = model
-        self._share, self._temperature = share, temperature
+        self._method = method
 
     def forward(
-        self, row: Row, scale: float, reference: PreTrainedModel | None = None
+        self, row: Row, scale: float, *, general: bool = False, last: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss to differentiate, and every target's own loss.
 
         Args:
             row: Packed samples.
-            scale: Factor on the sum of the targets' losses.
-            reference: Model to follow besides the text; None follows the text alone.
+            scale: Factor on the sum of what the row teaches.
+            general: Whether all its samples are general ones.
+            last: Whether the step ends with this row, which then carries the step's penalty.
 
         Returns:
             A scalar, and float32 (targets,) without gradient.
         """
-        if reference is None:
-            losses = token_losses(self.model, row)
-            return losses.sum() * scale, losses.detach()
-        learnt, plain = distilled_losses(self.model, reference, row, self._share, self._temperature)
-        return learnt.sum() * scale, plain
+        learnt, plain = self._method.loss(self.model, row, general)
+        loss = learnt.sum() * scale
+        penalty = self._method.penalty(self.model) if last else None
+        return loss if penalty is None else loss + penalty, plain
 
 
 class Engine:
     """Model, optimizer and their distributed state.
 
     Args:
-        model: Initial weights.
+        model: Initial weights, which the method has prepared.
         config: Training settings.
-        reference: What general samples are distilled from, if they are.
+        method: What is learnt from a row.
     """
 
-    def __init__(
-        self, model: PreTrainedModel, config: TrainConfig, reference: PreTrainedModel | None = None
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, config: TrainConfig, method: Method) -> None:
         if config.gpus_per_worker == 0:
             os.environ["DS_ACCELERATOR"] = "cpu"
         import deepspeed
@@ -75,8 +68,6 @@ class Engine:
         self._deepspeed = deepspeed
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable()
-        freeze(model, config.frozen_layers)
-        module = LossModel(model, config.distillation, config.distillation_temperature)
         optimizer = torch.optim.AdamW(
             _groups(model, config.optimizer),
             lr=config.optimizer.learning_rate,
@@ -84,13 +75,15 @@ class Engine:
             fused=True,
         )
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
-            model=module, optimizer=optimizer, config=_settings(config), dist_init_required=False
+            model=LossModel(model, method),
+            optimizer=optimizer,
+            config=_settings(config),
+            dist_init_required=False,
         )
         self._engine.train()  # `transformers` loads a model as for inference, without dropout
         self.device = self._engine.device
         self.whole = True
         """Whether the weights are those of a whole number of steps; not while a step updates them."""
-        self._reference = reference and reference.eval().requires_grad_(False).to(self.device)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -105,21 +98,22 @@ class Engine:
             row: Packed samples.
             scale: Factor on the sum of the losses.
             last: Whether the step ends with this row.
-            general: Whether the row's samples are general ones, which may be distilled.
+            general: Whether all its samples are general ones.
         """
         self._engine.set_gradient_accumulation_boundary(last)
-        loss, losses = self._engine(row, scale, self._reference if general else None)
+        loss, losses = self._engine(row, scale, general=general, last=last)
         self._engine.backward(loss)
         return losses  # type: ignore[no-any-return]
 
-    def step(self, learning_rate: float) -> float:
-        """Update the weights; returns the gradient norm before clipping."""
+    def step(self, learning_rate: float) -> float | None:
+        """Update the weights; returns the gradient norm before clipping, None where DeepSpeed keeps none."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self.whole = False
         self._engine.step()
         self.whole = True
-        return float(self._engine.get_global_grad_norm() or 0.0)
+        norm = self._engine.get_global_grad_norm()  # none in float32 at stage 0
+        return None if norm is None else float(norm)
 
     @torch.no_grad()
     def losses(self, row: Row) -> torch.Tensor:
@@ -154,14 +148,14 @@ class Engine:
             for moment in _MOMENTS:
                 tensors[f"{moment}/{name}"] = self._moment(parameter, moment).float().cpu().clone()
         if write:
-            save_file(tensors, directory / "state.safetensors", metadata=dict(metadata))
+            save_file(tensors, directory / STATE, metadata=dict(metadata))
 
     def load(self, directory: Path, step: int) -> None:
         """Restore what `save` saved after `step` steps, on any number of workers."""
         self._take_empty_step()
         self._link_moments()
         utils = self._deepspeed.utils
-        tensors = load_file(directory / "state.safetensors")
+        tensors = load_file(directory / STATE)
         for name, parameter in self._trained():
             self._set(parameter, tensors[f"weight/{name}"])
             for moment in _MOMENTS:
@@ -242,7 +236,7 @@ def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
 def _settings(config: TrainConfig) -> dict[str, Any]:
     """DeepSpeed's own configuration. Rows are accumulated by hand, so it sees one row a step.
 
-    It has no bfloat16 optimizer at stage 0 that sums gradients in float32, so stage 1 stands in: the same
+    It has no bfloat16 optimizer at stage 0 that sums gradients in float32, so stage 1 is used: the same
     numbers, and the optimizer's state sharded.
     """
     bfloat16 = config.precision == "bfloat16"

@@ -21,22 +21,20 @@ from agentray.manifest import write_json
 _GENERATION = "generation_config.json"
 
 
-def write_model(
-    model: PreTrainedModel, weights: Mapping[str, torch.Tensor], base: str, directory: Path
-) -> None:
+def write_model(model: PreTrainedModel, weights: Mapping[str, torch.Tensor], directory: Path) -> None:
     """Write configuration and weights, the latter in bfloat16.
 
     Args:
-        model: The model, for its configuration.
+        model: The model, for its configuration. The generation settings of what it was loaded from are copied
+            as they are, because `transformers` loads some that it refuses to save.
         weights: By name.
-        base: What it was made of: a model directory or id. Its generation settings are copied as they are, as
-            `transformers` loads some that it refuses to save.
-        directory: Where to; made when absent.
+        directory: Where to; created when absent.
     """
     state = {name: value.to(torch.bfloat16) for name, value in weights.items()}
-    given = cached_file(base, _GENERATION, _raise_exceptions_for_missing_entries=False)
+    source = model.name_or_path
+    given = source and cached_file(source, _GENERATION, _raise_exceptions_for_missing_entries=False)
     own = model.generation_config
-    if given is not None:
+    if given:
         model.generation_config = GenerationConfig()
     # By itself `save_pretrained` writes on the first worker only, and another may be the one that is left.
     model.should_save_on_this_rank = lambda is_main_process: True
@@ -45,7 +43,7 @@ def write_model(
     finally:
         model.generation_config = own
         del model.should_save_on_this_rank
-    if given is not None:
+    if given:
         (directory / _GENERATION).write_bytes(Path(given).read_bytes())
     # `save_pretrained` notes the type the model trained in, not the one of the weights it was given.
     described = json.loads((directory / "config.json").read_text(encoding="utf-8"))
@@ -69,7 +67,7 @@ def rehearse(base: str, tokenizer: Any, out: Path) -> None:
             model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
         needed = 2 * sum(each.numel() for each in model.parameters())
         with _quiet(), tempfile.TemporaryDirectory(prefix=".export-", dir=out) as directory:
-            write_model(model, {}, base, Path(directory))
+            write_model(model, {}, Path(directory))
             tokenizer.save_pretrained(directory)
     except AgentrayError:
         raise

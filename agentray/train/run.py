@@ -11,29 +11,25 @@ from __future__ import annotations
 import importlib.util
 import json
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from agentray import manifest
-from agentray.chat.loading import load_tokenizer
 from agentray.cluster import connected
 from agentray.config import TrainConfig
 from agentray.errors import AgentrayError, MissingDependencyError, ResourceError, UsageError
 from agentray.mix.corpus import corpus_digest, read_corpus
-from agentray.mix.stream import Stream
 from agentray.models import CARD, resolve_model
+from agentray.stage import PLAN, Stage
 from agentray.train import failure
-from agentray.train.checks import check_corpus
+from agentray.train.checks import check_corpus, tokenizer_of
 from agentray.train.export import rehearse
-from agentray.train.loop import METRICS, PARITY, read_metrics, train_loop
-from agentray.train.model import check_frozen
+from agentray.train.methods import Method, build
+from agentray.train.metrics import METRICS, read_metrics
+from agentray.train.worker import PARITY, train_loop
 from agentray.types import Progress, silent
-
-_SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -64,48 +60,48 @@ def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
     """Fine-tune a model on a mixture.
 
     Raises:
-        UsageError: The data, model or proportions are wrong, or `out` holds another run.
+        UsageError: The data, model, method or proportions are wrong, or `out` holds another run.
         DataError: The corpus does not fit the model, the model could not be saved again, or training would
             not compute its loss.
         MissingDependencyError: torch, DeepSpeed or Ray Train is not installed.
         ResourceError: The cluster cannot hold the workers, or training failed; the error says where the
             weights so far are.
     """
-    started = time.monotonic()
-    identity = _identity(config)
-    if manifest.is_complete(config.out):
-        return _finished(config, identity)
+    method = build(config.method)
+    stage = Stage(
+        "train",
+        config,
+        config.out,
+        TrainSummary,
+        inputs=[config.data],
+        identity=_identity(config, method),
+        growing=["num_steps"],
+    )
+    done = stage.finished()
+    if done is not None:
+        return done
     corpus = read_corpus(config.data)
     stream = corpus.stream(config.eta)
     model = resolve_model(config.model)
-    tokenizer = load_tokenizer(config.model)
-    check_frozen(model, config.frozen_layers)
+    method.check(model)
+    tokenizer = tokenizer_of(model, corpus)
     check_corpus(corpus, config.data, model, tokenizer)
-    if corpus.chat_template is not None:
-        tokenizer.chat_template = corpus.chat_template  # the tuned model is served as it was trained
-    manifest.make_directory(config.out)
-    _check_identity(config.out, identity)
+    _check_steps(config)
+    stage.begin()
     rehearse(model, tokenizer, config.out)
     with connected(), _watched(config, progress):
         _fit(config, model)
     tokenizer.save_pretrained(config.out / "model")
-    eta = corpus.eta if config.eta is None else config.eta
     card = {
         "base_model": config.model,
         "checkpoint": f"step-{config.num_steps}",
-        "eta": eta,
+        "eta": corpus.eta if config.eta is None else config.eta,
         "dataset": manifest.digest(config.data),
-        "sources": _probabilities(stream),
+        "sources": {share.name: round(share.probability, 6) for share in stream.shares},
         "weights": [manifest.digest(each) for each in sorted((config.out / "model").glob("*.safetensors"))],
     }
     manifest.write_json(config.out / "model" / CARD, card)
-    summary = _summary(config, time.monotonic() - started)
-    inputs = {str(config.data): manifest.digest(config.data)}
-    document = manifest.Manifest(
-        "train", config.model_dump(mode="json"), asdict(summary), inputs, summary.wall_s
-    )
-    manifest.write(config.out, document)
-    return summary
+    return stage.complete(_summary(config, stage.wall_s))
 
 
 def _fit(config: TrainConfig, model: str) -> None:
@@ -218,36 +214,33 @@ def _summary(config: TrainConfig, wall_s: float) -> TrainSummary:
     )
 
 
-def _finished(config: TrainConfig, identity: Mapping[str, Any]) -> TrainSummary:
-    """Summary of a run that is complete already."""
-    found = manifest.read(config.out)
-    if found.stage != "train":
+def _identity(config: TrainConfig, method: Method) -> dict[str, Any]:
+    """What decides the weights at every step; of the mixture it is the content, wherever it lies.
+
+    The number of steps is no part of it but where the schedule follows from it, so that a run can go on.
+    """
+    followed = {"out", "data", "max_failures", "num_workers", "validate_every", "checkpoint_every"}
+    return {
+        **config.model_dump(mode="json", exclude=followed),
+        "method": {"name": config.method["name"], **method.settings.model_dump(mode="json")},
+        "schedule_steps": config.schedule_steps or config.num_steps,
+        "mixture": corpus_digest(config.data),
+    }
+
+
+def _check_steps(config: TrainConfig) -> None:
+    """Let a run that made no step yet begin with other settings, and none go back to fewer steps.
+
+    Raises:
+        UsageError: The run has made more steps than it is to have.
+    """
+    made = read_metrics(config.out / METRICS)
+    if made and made[-1]["step"] > config.num_steps:
         raise UsageError(
-            f"{str(config.out)!r} holds the output of another stage", found.stage, "give another --out"
+            f"{str(config.out)!r} holds a longer run",
+            f"it has made {made[-1]['step']} steps, train.num_steps is {config.num_steps}",
+            f"--set train.num_steps={made[-1]['step']}, or give another --out",
         )
-    _check_identity(config.out, identity)
-    known = TrainSummary.__dataclass_fields__
-    return TrainSummary(**{key: value for key, value in found.counts.items() if key in known})
-
-
-def _identity(config: TrainConfig) -> dict[str, Any]:
-    """What decides the trained weights; of the mixture it is the content, wherever it lies."""
-    settings = config.model_dump_json(exclude={"out", "data", "max_failures", "num_workers"})
-    return {**json.loads(settings), "mixture": corpus_digest(config.data)}
-
-
-def _check_identity(out: Path, identity: Mapping[str, Any]) -> None:
-    """Refuse to continue a run of other settings; one that made no step yet may begin with these."""
-    path = out / _SETTINGS
-    begun = (out / METRICS).exists() or manifest.is_complete(out)
-    if begun and path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        different = [key for key in identity if before.get(key) != identity[key]]
-        if different:
-            changes = (f"{key}: {before.get(key)!r} there, {identity[key]!r} here" for key in different)
-            raise UsageError(f"{str(out)!r} holds another run", ", ".join(changes), "give another --out")
-    manifest.write_json(path, identity)
-
-
-def _probabilities(stream: Stream) -> dict[str, float]:
-    return {share.name: round(share.probability, 6) for share in stream.shares}
+    plan = config.out / PLAN
+    if not made and plan.exists() and "schedule_steps" in plan.read_text(encoding="utf-8"):
+        plan.unlink()

@@ -19,7 +19,7 @@ from agentray.errors import DataError, ResourceError, UsageError
 from agentray.mix.corpus import read_corpus
 from agentray.mix.run import run as mix
 from agentray.rollout.run import run as rollout
-from agentray.train import loop
+from agentray.train import metrics
 from agentray.train.run import run as train
 from agentray.transforms.filtering import run as filter_run
 
@@ -75,7 +75,7 @@ def weights(out):
 
 
 def losses(out):
-    return [each["loss"] for each in loop.read_metrics(out / "metrics.jsonl")]
+    return [each["loss"] for each in metrics.read_metrics(out / "metrics.jsonl")]
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +121,21 @@ def test_a_run_that_made_no_step_may_begin_with_other_settings(corpus, tiny_mode
         with pytest.raises(ResourceError, match="before its last step"):
             run(corpus, tiny_model, tmp_path, num_steps=num_steps)
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
-    with pytest.raises(UsageError, match="num_steps: 8 there, 9 here"):
+    with pytest.raises(UsageError, match="schedule_steps: 8 there, 9 here"):
         run(corpus, tiny_model, tmp_path, num_steps=9)
+
+
+def test_a_finished_run_goes_on_to_more_steps(reference, corpus, tiny_model, tmp_path):
+    how = {"schedule_steps": 6, "checkpoint_every": 3, "validate_every": 2}
+    part = run(corpus, tiny_model, tmp_path, num_steps=3, **how)
+    assert part.num_steps == 3 and run(corpus, tiny_model, tmp_path, num_steps=3, **how) == part
+    whole = run(corpus, tiny_model, tmp_path, num_steps=6, **how)
+    assert losses(tmp_path) == pytest.approx(losses(reference[1]), rel=1e-4)
+    assert whole.validation_after["chats"] == pytest.approx(reference[0].validation_after["chats"], rel=1e-3)
+    logged = metrics.read_metrics(tmp_path / "metrics.jsonl")
+    assert [each["step"] for each in logged if "validation" in each] == [2, 4, 6]
+    with pytest.raises(UsageError, match="holds a longer run"):
+        run(corpus, tiny_model, tmp_path, num_steps=3, **how)
 
 
 def test_the_output_of_another_stage_is_no_run(corpus, tiny_model):
@@ -171,7 +184,7 @@ def test_a_run_that_died_resumes_as_if_it_had_not(
     monkeypatch.setattr("agentray.train.run.train_loop", dying_loop(str(mark)))
     summary = run(corpus, tiny_model, out, **how)
     assert mark.exists() and not (out / "failure.json").exists()
-    steps = [each["step"] for each in loop.read_metrics(out / "metrics.jsonl")]
+    steps = [each["step"] for each in metrics.read_metrics(out / "metrics.jsonl")]
     assert steps == [1, 2, 3, 4, 5, 6] and summary.validation_before and summary.validation_after
     close = {"rel": 1e-4 if num_workers == 1 else 1e-3}
     assert losses(out) == pytest.approx(losses(whole[precision]), **close)
@@ -190,8 +203,9 @@ def dying_loop(mark):
         import os
 
         from agentray.train import loop as inner
+        from agentray.train import worker
 
-        original = inner._Training._step
+        original = inner.Training._step
 
         def step(self, number):
             if number == 5 and not os.path.exists(mark):
@@ -199,8 +213,8 @@ def dying_loop(mark):
                 raise RuntimeError("the machine caught fire")
             return original(self, number)
 
-        inner._Training._step = step
-        inner.train_loop(settings)
+        inner.Training._step = step
+        worker.train_loop(settings)
 
     return wrapped
 
@@ -212,18 +226,19 @@ REFUSED = '{"do_sample": false, "temperature": 0.6}'
 def test_a_failure_after_the_last_step_costs_no_step(corpus, tiny_model, tmp_path, monkeypatch):
     model, out = shutil.copytree(tiny_model, tmp_path / "model"), tmp_path / "run"
     (model / "generation_config.json").write_text(REFUSED)
-    how = {"num_steps": 3, "interpolation": 0.5, "zero_stage": 1}
+    how = {"num_steps": 3, "method": {"interpolation": 0.5}, "zero_stage": 1}
     expected = run(corpus, str(model), tmp_path / "expected", **how)
     assert (tmp_path / "expected" / "model" / "generation_config.json").read_text() == REFUSED
 
     def failing(settings):
-        from agentray.train import loop as inner
+        from agentray.train import worker
+        from agentray.train.methods import base
 
         def write_model(*args):
             raise OSError("no space left on device")
 
-        inner.write_model = write_model
-        inner.train_loop(settings)
+        base.write_model = write_model
+        worker.train_loop(settings)
 
     with (
         monkeypatch.context() as patched,
@@ -244,7 +259,7 @@ def test_a_loss_that_is_not_the_model_s_own_is_refused_once(corpus, tiny_model, 
     starts = tmp_path / "starts"
 
     def strict(settings):
-        from agentray.train import loop as inner
+        from agentray.train import worker as inner
 
         with open(starts, "a") as stream:
             stream.write("started\n")
@@ -311,7 +326,7 @@ def test_interpolation_saves_a_model_between_the_base_and_the_trained_one(
 ):
     shared = {"zero_stage": stage, "num_workers": num_workers, "num_steps": 3}
     whole = run(corpus, tiny_model, tmp_path / "whole", **shared)
-    half = run(corpus, tiny_model, tmp_path / "half", interpolation=0.5, **shared)
+    half = run(corpus, tiny_model, tmp_path / "half", method={"interpolation": 0.5}, **shared)
     weights = [load_file(f"{model}/model.safetensors") for model in (tiny_model, whole.model, half.model)]
     moved = 0.0
     for name, base in weights[0].items():
@@ -326,8 +341,8 @@ def test_interpolation_saves_a_model_between_the_base_and_the_trained_one(
 
 def test_distillation_keeps_the_model_nearer_to_where_it_was(corpus, tiny_model, tmp_path):
     plain = run(corpus, tiny_model, tmp_path / "plain", num_steps=12)
-    kept = run(corpus, tiny_model, tmp_path / "kept", num_steps=12, distillation=1.0)
-    two = run(corpus, tiny_model, tmp_path / "two", num_steps=12, distillation=1.0, num_workers=2)
+    kept = run(corpus, tiny_model, tmp_path / "kept", num_steps=12, method="distill")
+    two = run(corpus, tiny_model, tmp_path / "two", num_steps=12, method="distill", num_workers=2)
     before = load_file(f"{tiny_model}/model.safetensors")
 
     def moved(summary):

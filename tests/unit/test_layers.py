@@ -75,7 +75,7 @@ THIRD_PARTY = {
     "rollout": {"ray"},
     "formats": {"numpy", "pyarrow"},
     "mix": {"numpy", "pyarrow", "transformers"},
-    "train": {"ray", "torch", "deepspeed", "transformers", "safetensors", "numpy", "pyarrow"},
+    "train": {"pydantic", "ray", "torch", "deepspeed", "transformers", "safetensors", "numpy", "pyarrow"},
     "transforms": {"numpy", "pyarrow", "pydantic"},
     "evaluate": {"numpy", "pydantic"},
     "suites": {"ray", "numpy", "lm_eval", "transformers", "tokenizers"},

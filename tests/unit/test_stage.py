@@ -30,7 +30,20 @@ def test_a_finished_stage_has_its_summary_until_it_grows(tmp_path):
     first.begin()
     first.complete(Summary(7))
     assert stage(tmp_path, size=1, seed=3).finished() == Summary(7)
-    assert stage(tmp_path, size=2, seed=3).finished() is None
+    longer = stage(tmp_path, size=2, seed=3)
+    assert longer.finished() is None
+    longer.begin()
+    assert stage(tmp_path, size=2, seed=3).finished() is None  # interrupted: the manifest was of size 1
+    longer.complete(Summary(8))
+    assert stage(tmp_path, size=2, seed=3).finished() == Summary(8)
+
+
+def test_a_complete_run_that_does_not_say_which_it_is_is_refused(tmp_path):
+    stage(tmp_path, size=1).begin()
+    stage(tmp_path, size=1).complete(Summary(7))
+    (tmp_path / PLAN).unlink()
+    with pytest.raises(UsageError, match="earlier version"):
+        stage(tmp_path, size=1).finished()
 
 
 def test_another_identity_is_refused_and_the_difference_named(tmp_path):

@@ -89,7 +89,7 @@ def test_generation_settings_are_saved_byte_for_byte(tmp_path):
     export.rehearse(str(base), Tokenizer(), out)
     assert not list(out.iterdir())
     model = tf.AutoModelForCausalLM.from_pretrained(base)
-    export.write_model(model, model.state_dict(), str(base), out / "model")
+    export.write_model(model, model.state_dict(), out / "model")
     assert (out / "model" / "generation_config.json").read_text() == REFUSED
     assert json.loads((out / "model" / "config.json").read_text())["dtype"] == "bfloat16"
     back = tf.AutoModelForCausalLM.from_pretrained(out / "model")

@@ -4,7 +4,8 @@ from transformers import GPT2Config
 
 from agentray.errors import UsageError
 from agentray.mix.packing import pack
-from agentray.train.model import check_frozen, freeze, token_losses
+from agentray.train.methods.full import Full, freeze
+from agentray.train.model import token_losses
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
@@ -34,6 +35,26 @@ def test_positions_that_come_before_frozen_layers_are_frozen_too():
 
 def test_freezing_every_layer_is_refused(tmp_path):
     CONFIGS[0].save_pretrained(tmp_path)
-    check_frozen(str(tmp_path), 1)
+    Full(Full.Settings(frozen_layers=1)).check(str(tmp_path))
     with pytest.raises(UsageError, match="frozen_layers is 2"):
-        check_frozen(str(tmp_path), 2)
+        Full(Full.Settings(frozen_layers=2)).check(str(tmp_path))
+
+
+class Engine:
+    """Notes what weights are moved to."""
+
+    moved = None
+
+    def interpolate(self, base, share):
+        self.moved = (base, share)
+
+
+def test_the_end_moves_the_weights_towards_the_base_only_where_that_is_asked_for():
+    loaded, engine = build(CONFIGS[0]), Engine()
+    for share in (1.0, 0.25):
+        method = Full(Full.Settings(interpolation=share))
+        method.prepare(build(CONFIGS[0]), lambda: loaded)
+        method.after(engine)
+        assert (engine.moved is None) == (share == 1.0)
+    assert engine.moved[1] == 0.25
+    assert engine.moved[0].keys() == loaded.state_dict().keys()
