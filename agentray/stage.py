@@ -82,7 +82,7 @@ class Stage(Generic[S]):
                 f"it has no {PLAN}, so it cannot be told whether it is this one",
                 "give another --out",
             )
-        if any(before.get(key) != self._identity[key] for key in self._growing if key in self._identity):
+        if self._grew(before):
             return None
         known = {field.name for field in fields(self._summary)}  # type: ignore[arg-type]
         return self._summary(**{key: value for key, value in document.counts.items() if key in known})
@@ -100,8 +100,8 @@ class Stage(Generic[S]):
             manifest.start_over(self.out, self.name, self._inputs)
             return
         manifest.make_directory(self.out)
-        self.check()
-        (self.out / manifest.NAME).unlink(missing_ok=True)  # of a run that this one goes on with
+        if self._grew(self.check()):  # the manifest is of the run that this one goes on with
+            (self.out / manifest.NAME).unlink(missing_ok=True)
         self.note(facts or {})
 
     def note(self, facts: Mapping[str, Any]) -> None:
@@ -129,6 +129,11 @@ class Stage(Generic[S]):
         )
         manifest.write(self.out, document)
         return summary
+
+    def _grew(self, before: Mapping[str, Any]) -> bool:
+        """Whether this run goes further than the one whose `plan.json` is given."""
+        identity = self._identity or {}
+        return any(before.get(key) != identity[key] for key in self._growing if key in identity)
 
     def check(self) -> Mapping[str, Any]:
         """What `plan.json` says; empty where there is none. `begin` and `finished` check too.
