@@ -5,7 +5,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from agentray.rollout.threads import Threads
+from agentray.rollout.hosting.threads import Threads
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_a_call_raises_is_its_future_s(problem):
 def test_a_call_that_hangs_does_not_keep_the_process_alive():
     script = """
 import threading
-from agentray.rollout.threads import Threads
+from agentray.rollout.hosting.threads import Threads
 begun = threading.Event()
 Threads(1, "test").submit(lambda: (begun.set(), threading.Event().wait()))
 begun.wait()

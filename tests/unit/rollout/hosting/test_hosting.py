@@ -120,7 +120,7 @@ def loop_factory(request):
 
 @pytest.fixture(autouse=True)
 def released(monkeypatch):
-    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[3])])  # for this module's name
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[4])])  # for this module's name
     HANGS.clear()
     RELEASE.clear()
     yield
@@ -297,7 +297,7 @@ def test_a_process_that_died_between_two_episodes_is_replaced():
         pid = await pid_of(host)
         async with host.session():  # the place is free again: the process waits
             os.kill(pid, signal.SIGKILL)
-            while host._children._alive:
+            while host._mode._alive:
                 await asyncio.sleep(0.001)
         assert await pid_of(host) != pid
 
@@ -311,7 +311,7 @@ def test_what_an_environment_prints_does_no_harm():
 
 
 def test_a_process_that_does_not_close_is_replaced_and_its_episode_does_not_wait(monkeypatch, tmp_path):
-    monkeypatch.setattr("agentray.rollout.hosting._CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("agentray.rollout.hosting.base.CLOSE_TIMEOUT_S", 0.05)
     host = hosted("hang in close", log=str(tmp_path / "log"), max_episodes=1)
 
     async def scenario():
@@ -374,8 +374,8 @@ def test_a_call_that_hangs_in_a_thread_is_stuck_until_it_returns_and_closed_then
 
 
 def test_a_call_that_did_not_begin_is_not_stuck(monkeypatch):
-    monkeypatch.setattr("agentray.rollout.hosting._THREADS", 1)
-    monkeypatch.setattr("agentray.rollout.hosting._CLOSE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("agentray.rollout.hosting.thread._THREADS", 1)
+    monkeypatch.setattr("agentray.rollout.hosting.base.CLOSE_TIMEOUT_S", 0.01)
     host = hosted("hang in reset", "thread")
 
     async def scenario():
@@ -391,7 +391,7 @@ def test_a_call_that_did_not_begin_is_not_stuck(monkeypatch):
 
 @pytest.mark.parametrize("fault", ["hang in close", "error in close"])
 def test_a_close_that_hangs_or_fails_in_a_thread_hurts_nobody(fault, monkeypatch, tmp_path):
-    monkeypatch.setattr("agentray.rollout.hosting._CLOSE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("agentray.rollout.hosting.base.CLOSE_TIMEOUT_S", 0.01)
     host = hosted(fault, "thread", max_episodes=1, log=str(tmp_path / "log"))
 
     async def scenario():
