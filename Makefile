@@ -9,8 +9,8 @@ STAMP := $(VENV)/.installed
 INSTALLED := $(shell cat $(STAMP) 2>/dev/null)
 # The stamp holds the name of the lock that was installed, which stays the choice until another one is named.
 LOCK ?= $(or $(INSTALLED),requirements/cpu.lock)
-PROJECTS := . environments/database environments/alfworld
 PLUGINS := $(wildcard environments/*/pyproject.toml)
+PROJECTS := . $(PLUGINS:/pyproject.toml=)
 
 RECORDS := $(wildcard $(or $(AGENTRAY_TEST_DATA),../shared/data)/dbbench/dev.jsonl)
 
@@ -39,7 +39,7 @@ check: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/mypy environments/database/agentray_database environments/alfworld/agentray_alfworld
+	@$(BIN)/mypy $(wildcard environments/*/agentray_*)
 
 format: install
 	@$(BIN)/ruff format .

@@ -112,7 +112,8 @@ def test_every_command_takes_json_and_every_stage_its_settings(name, command):
 
 @pytest.mark.parametrize("name", names())
 def test_every_environment_is_documented(name):
-    assert f"`{name}`" in PAGES
+    readmes = [each.read_text(encoding="utf-8") for each in ROOT.glob("environments/*/README.md")]
+    assert f"`{name}`" in "\n".join([PAGES, *readmes])
 
 
 @pytest.mark.parametrize("job", sorted((ROOT / "jobs").glob("*.toml")), ids=lambda path: path.stem)

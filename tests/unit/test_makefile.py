@@ -12,6 +12,17 @@ CPU, GPU = "requirements/cpu.lock", "requirements/gpu.lock"
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
+def test_every_folder_of_environments_is_installed_and_checked(make):
+    found = sorted(each.parent for each in ROOT.glob("environments/*/pyproject.toml"))
+    assert len(found) > 1
+    installed = make("install", f"LOCK={GPU}", installed=CPU).partition("install.sh")[2].split()
+    checked = make("check", installed=CPU).split()
+    for each in found:
+        assert f"environments/{each.name}" in installed
+        packages = [path.parent.name for path in each.glob("agentray_*/__init__.py")]
+        assert packages and {f"environments/{each.name}/{package}" for package in packages} <= set(checked)
+
+
 @pytest.fixture
 def make(tmp_path):
     """Commands of a target for a virtual environment in which a lock was installed."""
