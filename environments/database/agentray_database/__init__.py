@@ -6,10 +6,10 @@ records. Importing this package also registers `agentray/Database-v0` with Gymna
 
 import gymnasium
 
-from agentray_database.environment import Database
-from agentray_database.episode import DatabaseEpisode
+from agentray_database.environment.database import Database
+from agentray_database.environment.episode import DatabaseEpisode
 
 __all__ = ["Database", "DatabaseEpisode"]
 
 if "agentray/Database-v0" not in gymnasium.registry:
-    gymnasium.register("agentray/Database-v0", "agentray_database.episode:DatabaseEpisode")
+    gymnasium.register("agentray/Database-v0", "agentray_database.environment.episode:DatabaseEpisode")

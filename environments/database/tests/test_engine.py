@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from agentray_database.engine import Sandbox, table_hash
+from agentray_database.environment.engine import Sandbox, table_hash
 
 ROWS = [["1", "Åse", "9"], ["2", "O'Neil", "12,000"], ["3", "bob", ""]]
 

@@ -12,7 +12,8 @@ from agentray.errors import DataError, UsageError
 from agentray.evaluate.outcomes import outcome
 from agentray.evaluate.score import score
 from agentray.types import SPLITS, Message, Reply, Trajectory, Turn
-from agentray_database import Database, replies
+from agentray_database import Database
+from agentray_database.environment import replies
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,10 @@
+import hashlib
 import itertools
 import json
 import re
 import statistics
+import subprocess
+import sys
 from collections import Counter
 from itertools import islice
 
@@ -9,8 +12,8 @@ import pytest
 
 from agentray.types import SPLITS
 from agentray_database.generator import generate
-from agentray_database.pools import Pools, load, share
-from agentray_database.wording import spoken
+from agentray_database.generator.pools import Pools, load, share
+from agentray_database.generator.wording import spoken
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +101,31 @@ def test_headers_are_spoken_as_people_say_them():
         "year_built": "year built",
     }
     assert {header: spoken(header) for header in spoken_headers} == spoken_headers
+
+
+FIRST = {
+    ("free", "train"): "6123199c4bacab14",
+    ("free", "validation"): "698f325bb56a332b",
+    ("free", "test"): "e2d2ead518352ad8",
+    ("plain", "train"): "039d94c47a1a4fc7",
+    ("plain", "validation"): "14d8f85fcb3f15f4",
+    ("plain", "test"): "fedb16a39105870d",
+}
+"""Digest of the first 200 tasks. Others are another version of the environment: `Database.version`."""
+
+
+@pytest.mark.parametrize(("requests", "split"), FIRST)
+def test_the_tasks_are_those_of_this_version(requests, split):
+    whole = hashlib.sha256()
+    for task in islice(generate(split, requests=requests), 200):
+        row = [task.id, task.split, task.data, task.fingerprint]
+        whole.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
+    assert whole.hexdigest()[:16] == FIRST[requests, split]
+
+
+def test_the_environment_does_not_load_the_generator():
+    code = "import agentray_database, sys; agentray_database.Database().make(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "agentray_database.environment.engine" in loaded
+    assert not [name for name in loaded if name.startswith("agentray_database.generator")]

@@ -1,6 +1,6 @@
 import pytest
 
-from agentray_database.grading import is_correct, parse_answer
+from agentray_database.environment.grading import is_correct, parse_answer
 
 
 @pytest.mark.parametrize(

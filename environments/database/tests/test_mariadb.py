@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mariadb import server
 
-from agentray_database.engine import Sandbox
+from agentray_database.environment.engine import Sandbox
 
 pymysql = pytest.importorskip("pymysql", reason="PyMySQL is not installed")
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]

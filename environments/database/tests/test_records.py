@@ -9,7 +9,7 @@ from playing import play
 from agentray.errors import DataError, UsageError
 from agentray.types import SPLITS
 from agentray_database import Database
-from agentray_database.engine import Sandbox
+from agentray_database.environment.engine import Sandbox
 from agentray_database.generator import generate
 
 INSERT = {
