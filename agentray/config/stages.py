@@ -228,5 +228,5 @@ class ReportConfig(Settings):
     tokenizer: Path | None = None
     """Model directory whose tokenizer shows where tokens begin; None takes each run's own model, if it is a
     directory that is still there."""
-    trajectories: int = Field(20_000, ge=1)
+    trajectories: int = Field(10_000, ge=1)
     """Most attempts on the page; of more, all those at a fair sample of the tasks."""

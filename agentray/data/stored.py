@@ -1,40 +1,16 @@
-"""A finished run as evaluation reads it: its attempts, and the environment settings of them."""
+"""The environments of stored attempts, with the settings that they were made with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from agentray import manifest
 from agentray.data.runs import read_plan
-from agentray.data.store import iterate_run
 from agentray.env import TextEnvironment, build, resolve
 from agentray.errors import DataError, UsageError
-from agentray.types import EnvSpec, Trajectory
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """Attempts of a finished run; at least one."""
-
-    path: Path
-    trajectories: Sequence[Trajectory]
-    settings: Mapping[str, Mapping[str, Any]]
-    """Settings per environment id, as the manifest has them."""
-
-    def environments(self) -> dict[str, TextEnvironment]:
-        """The environments of the attempts, by id, built with the run's own settings.
-
-        Attempts carry their tasks: where the file of tasks has gone, the environment is built without it.
-
-        Raises:
-            UsageError: One is not installed, or refuses its settings.
-            MissingDependencyError: One cannot be imported.
-        """
-        found = sorted({each.task.env for each in self.trajectories})
-        return {name: built(name, self.settings.get(name) or {}) for name in found}
+from agentray.types import EnvSpec
 
 
 def built(name: str, settings: Mapping[str, Any]) -> TextEnvironment:
@@ -73,19 +49,3 @@ def settings_of(directory: Path) -> dict[str, dict[str, Any]]:
         return dict(read_plan(directory)["env"])
     except UsageError:
         return {}
-
-
-def read(directory: Path) -> StoredRun:
-    """All attempts of a finished run.
-
-    Raises:
-        UsageError: The directory does not exist, is not a run or is not complete.
-        DataError: It holds no attempt, or a file that cannot be read: a damaged one, or another schema's.
-    """
-    settings = manifest.read(directory).config.get("env") or {}
-    trajectories = list(iterate_run(directory))
-    if not trajectories:
-        raise DataError(
-            f"{str(directory)!r} holds no attempt", "all its files are empty", "run its rollout again"
-        )
-    return StoredRun(directory, trajectories, settings)

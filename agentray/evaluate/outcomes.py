@@ -16,7 +16,7 @@ from agentray import manifest
 from agentray.config import RolloutConfig
 from agentray.data.reading import RunReader
 from agentray.data.store import iterate_run
-from agentray.data.stored import built
+from agentray.data.stored import built, settings_of
 from agentray.env import TextEnvironment
 from agentray.errors import DataError
 from agentray.rollout.plan import is_planned
@@ -100,7 +100,7 @@ def read_outcomes(directory: Path, plan: RolloutConfig | None = None) -> Outcome
         raise DataError(
             f"{str(directory)!r} holds no attempt", "all its files are empty", "run its rollout again"
         )
-    return Outcomes(directory, chosen, document.config.get("env") or {})
+    return Outcomes(directory, chosen, settings_of(directory))
 
 
 def iterate_attempts(directory: Path) -> Iterator[Trajectory]:

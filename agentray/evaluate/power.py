@@ -7,7 +7,7 @@ tests are two-sided at the 5 % level and the chance to find the difference is 80
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 _STEPS = 14
 """Halvings of the unit interval: the result is exact to 0.0001."""
+_MANY = 5_000
+"""With more tasks, the exact power is that of the normal distribution, and its sums would take minutes."""
 _NEGLIGIBLE = 1e-12
 
 
@@ -25,7 +27,7 @@ def detectable_rate(
 
     The number of tasks that only one model wins is binomial with the discordance, and the split of those
     tasks is binomial too; the power is summed over both, so that it is that of the exact test, for few tasks
-    as well.
+    as well. With more than 5,000 tasks both are normal.
 
     Args:
         num_pairs: Tasks that both models tried.
@@ -42,21 +44,21 @@ def detectable_rate(
     Raises:
         ValueError: An argument is out of range.
 
-    Source: Duffy 1984, Asymptotic and exact power for the McNemar test, Biometrics 40(4):1005-1015.
+    Source: Duffy 1984, Asymptotic and exact power for the McNemar test, Biometrics 40(4):1005-1015; for many
+    tasks Connor 1987, Sample size for testing differences in proportions for the paired-sample design,
+    Biometrics 43(1):207-211.
     """
     if num_pairs < 1 or not 0 <= discordance <= 1 or not 0 < level < 1 or not 0 < power < 1:
         raise ValueError(f"num_pairs {num_pairs}, discordance {discordance}, level {level}, power {power}")
-    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, num_pairs + 1)))])
-    critical = _critical(log_factorials, level)
+    chance = (
+        _normal(num_pairs, discordance, level) if num_pairs > _MANY else _exact(num_pairs, discordance, level)
+    )
     low, high = 0.0, 1.0
-    if _power(log_factorials, critical, high, discordance) < power:
+    if chance(high) < power:
         return None
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        if _power(log_factorials, critical, middle, discordance) < power:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if chance(middle) < power else (low, middle)
     return high
 
 
@@ -99,6 +101,25 @@ def detectable(before: Sequence[float], after: Sequence[float]) -> float | None:
     if bool(np.isin(np.concatenate([first, second]), (0.0, 1.0)).all()):
         return detectable_rate(first.size, float(np.mean(first != second)))
     return detectable_mean((second - first).tolist())
+
+
+def _normal(num_pairs: int, discordance: float, level: float) -> Callable[[float], float]:
+    """Power of the test by difference, for many tasks."""
+    normal = NormalDist()
+
+    def power(difference: float) -> float:
+        share = max(discordance, difference)
+        shift = difference * math.sqrt(num_pairs) - normal.inv_cdf(1 - level / 2) * math.sqrt(share)
+        return normal.cdf(shift / math.sqrt(max(share - difference**2, _NEGLIGIBLE)))
+
+    return power
+
+
+def _exact(num_pairs: int, discordance: float, level: float) -> Callable[[float], float]:
+    """Power of the test by difference."""
+    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, num_pairs + 1)))])
+    critical = _critical(log_factorials, level)
+    return lambda difference: _power(log_factorials, critical, difference, discordance)
 
 
 def _critical(log_factorials: NDArray[np.float64], level: float) -> NDArray[np.int64]:

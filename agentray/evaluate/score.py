@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from agentray import manifest
+from agentray.data.stored import settings_of
 from agentray.env import TextEnvironment, build, resolve
 from agentray.errors import DataError
 from agentray.evaluate.outcomes import Outcome, by_environment, read_outcomes
@@ -105,7 +106,7 @@ def read_scores(directory: Path) -> Scores:
     document = manifest.read(directory)
     if document.stage == "evaluate" and (directory / FILE).is_file():
         policy, scores = _stored(directory / FILE)
-        return Scores(directory, {policy: scores}, document.config.get("env") or {})
+        return Scores(directory, {policy: scores}, settings_of(directory))
     outcomes = read_outcomes(directory)
     environments = outcomes.environments()
     by_policy: dict[str, list[Outcome]] = {}

@@ -1,1 +1,1 @@
-"""The Overall score: the published table, the scores of our own runs, and where these stand in it."""
+"""The Overall score: the published table, the scores of our own runs, and the Overall of both."""

@@ -37,7 +37,7 @@ class GroupResult:
     """With those failures counted as 0; None also where the record does not tell."""
     tasks: Mapping[str, TaskResult]
     missing: tuple[str, ...]
-    """Tasks of the group without a score: with one of them a partial Overall is one over `tasks` alone."""
+    """Tasks of the group without a score: where there are any, a partial Overall is over `tasks` alone."""
     comparable: bool
     """Whether it may be put beside the published ones: all tasks, all the benchmarks' own and complete."""
     notes: tuple[str, ...]

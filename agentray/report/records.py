@@ -219,7 +219,7 @@ class Report(BaseModel):
         return [run.name for run in self.runs]
 
     def document(self) -> dict[str, Any]:
-        """Content of `report.json`: what a recipe wrote stands beside the report's own entries."""
+        """Content of `report.json`: what a recipe wrote, and the report's own entries."""
         document = self.model_dump(mode="json", exclude={"recipe", "no_overall"})
         document["suites"] = [each.model_dump(mode="json", exclude_unset=True) for each in self.suites]
         if self.overall is None:

@@ -80,7 +80,7 @@ class Browser {
   go({ filter, open, beside }, focus = false) {
     for (const [name, value] of Object.entries(filter)) {
       byId(`filter-${name}`).value = value;
-      this.filter[name] = byId(`filter-${name}`).value; // a choice that this page does not have is none
+      this.filter[name] = byId(`filter-${name}`).value; // empty where this page has no such choice
     }
     const known = (row) => (row !== null && row < this.archive.size ? row : null);
     this.open = known(open);

@@ -12,7 +12,7 @@ class Detail {
   /**
    * @param {HTMLElement} box where to show.
    * @param {Archive} archive the trajectories.
-   * @param {(beside: number | null) => void} chosen told which attempt was chosen to stand beside.
+   * @param {(beside: number | null) => void} chosen called with the attempt to show beside.
    */
   constructor(box, archive, chosen) {
     this.box = box;
@@ -168,7 +168,7 @@ function hasProbabilities(each) {
 function verdict(list, each) {
   const reward = list.reward[each.row];
   const how = each.status === "truncated" ? ", cut short" : "";
-  return reward === null ? "failed in the machinery" : `${list.outcome[each.row]}${how}, reward ${number(reward)}`;
+  return reward === null ? "infrastructure failure" : `${list.outcome[each.row]}${how}, reward ${number(reward)}`;
 }
 
 function metricsLine(metrics) {

@@ -6,7 +6,7 @@ const OUTCOMES = [
   ["won", "Won"],
   ["lost", "Lost"],
   ["truncated", "Cut short"],
-  ["unscored", "Failed in the machinery"],
+  ["unscored", "Infrastructure failure"],
   ["gained", "Won where the base lost"],
   ["regressed", "Lost where the base won"],
 ];

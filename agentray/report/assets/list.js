@@ -7,7 +7,7 @@ class List {
   /**
    * @param {HTMLElement} box the listbox; it scrolls.
    * @param {(row: number) => Node[]} describe content of a row.
-   * @param {(row: number, entered: boolean) => void} select told which row became current, and whether to enter it.
+   * @param {(row: number, entered: boolean) => void} select called with the row that became current, and whether to enter it.
    */
   constructor(box, describe, select) {
     this.box = box;

@@ -40,6 +40,13 @@ def test_many_pairs_agree_with_the_normal_approximation(num_pairs, discordance):
     assert expected < found < 1.06 * expected  # the exact test is a little conservative
 
 
+@pytest.mark.parametrize("discordance", [0.0, 0.05, 0.3, 0.9])
+def test_the_exact_power_gives_way_to_the_normal_one_where_they_agree(discordance):
+    exact, normal = detectable_rate(5_000, discordance), detectable_rate(5_001, discordance)
+    assert normal == pytest.approx(exact, rel=0.05)
+    assert detectable_rate(1_000_000, discordance) < normal / 10
+
+
 def test_more_tasks_detect_less_and_more_discordance_detects_less_well():
     sizes = [detectable_rate(number, 0.2) for number in (30, 100, 300, 1000)]
     assert sizes == sorted(sizes, reverse=True)

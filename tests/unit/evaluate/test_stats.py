@@ -140,3 +140,17 @@ def test_pairs_must_match(test):
         test([0, 1], [1])
     with pytest.raises(ValueError, match="at least one"):
         test([], [])
+
+
+def test_resampling_gives_way_to_the_normal_distribution_where_they_agree():
+    rng = np.random.default_rng(3)
+    scores = rng.beta(2, 5, size=20_001)
+    many, few = mean_interval(scores.tolist()), mean_interval(scores[:20_000].tolist())
+    width = few.high - few.low
+    assert many.high - many.low == pytest.approx(width, rel=0.05)
+    assert many.low == pytest.approx(few.low, abs=width * 0.05)
+    others = scores + rng.normal(0.0015, 0.1, size=scores.size)
+    drawn = paired_permutation(scores[:20_000].tolist(), others[:20_000].tolist())
+    normal = paired_permutation(scores.tolist(), others.tolist())
+    assert 0.001 < normal < 0.2 and normal == pytest.approx(drawn, abs=0.01)
+    assert paired_permutation(scores.tolist(), (scores + 0.1).tolist()) == 1 / 10_001

@@ -10,7 +10,6 @@ from fakes import stored_run, trajectory
 
 from agentray import manifest
 from agentray.config import ExportConfig, ImportConfig
-from agentray.data import stored
 from agentray.data.store import read_run
 from agentray.errors import DataError, UsageError
 from agentray.formats import transfer
@@ -106,10 +105,10 @@ def test_an_import_is_a_directory_that_other_stages_read(tmp_path):
     assert (summary.kept_by_env, summary.unknown_reward) == ({"os": 2}, 2)
     [rejected] = map(json.loads, (out / "rejected.jsonl").read_text().splitlines())
     assert (rejected["place"], rejected["reason"]) == ("in.jsonl:3", "no_messages")
-    run = stored.read(out)
-    assert [(each.task.env, each.task.id) for each in run.trajectories] == [("os", "1"), ("os", "2")]
-    assert {each.reward for each in run.trajectories} == {None}
-    assert run.trajectories[0].task.fingerprint != run.trajectories[1].task.fingerprint
+    first, second = read_run(out).trajectories
+    assert [(each.task.env, each.task.id) for each in (first, second)] == [("os", "1"), ("os", "2")]
+    assert {first.reward, second.reward} == {None}
+    assert first.task.fingerprint != second.task.fingerprint
     assert manifest.read(out).stage == "import"
 
 
