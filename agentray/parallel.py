@@ -42,7 +42,8 @@ def ordered_map(
         alone: Items that are worth no other process: up to as many are computed in this one.
 
     Raises:
-        ResourceError: A process was killed.
+        ResourceError: A process was killed, or could not start: a script that calls this from its top level
+            needs `if __name__ == "__main__":`.
     """
     items = iter(items)
     first = list(islice(items, alone + 1))
@@ -78,7 +79,7 @@ def _on_processes(
         waiting = (pool.submit(_compute, each) for each in items)
         yield from (each.result() for each in _ahead(waiting, _IN_FLIGHT * num_processes))
     except BrokenProcessPool as error:
-        why = "it was killed, most likely because memory ran out"
+        why = "it was killed, most likely because memory ran out, or could not start: see what it printed"
         raise _died(why, "run it with more memory, or on fewer CPUs: taskset -c 0-1 agentray ...") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

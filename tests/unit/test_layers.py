@@ -74,7 +74,7 @@ THIRD_PARTY = {
     "data": {"numpy", "pyarrow"},
     "rollout": {"ray"},
     "formats": {"numpy", "pyarrow"},
-    "mix": {"numpy", "pyarrow", "transformers"},
+    "mix": {"numpy", "pyarrow"},
     "train": {"pydantic", "ray", "torch", "deepspeed", "transformers", "safetensors", "numpy", "pyarrow"},
     "transforms": {"numpy", "pyarrow", "pydantic"},
     "evaluate": {"numpy", "pydantic"},
