@@ -14,10 +14,9 @@ from agentray import manifest
 from agentray.config import MixConfig, Source
 from agentray.data.reading import RunReader
 from agentray.data.records import messages
-from agentray.env import resolve
+from agentray.env.registry import ENVIRONMENTS
 from agentray.errors import AgentrayError, DataError, UsageError, closest
 from agentray.formats.conversations import iterate_conversations
-from agentray.plugins import load_attribute
 from agentray.types import Conversation, Rejection
 
 _HEAD = ["env", "policy", "split"]
@@ -156,8 +155,8 @@ def _check_families(source: Source, envs: Sequence[str]) -> list[str]:
     unknown: list[str] = []
     for env in envs:
         try:
-            family = getattr(load_attribute(resolve(env).entry_point), "family", None)
-        except (AgentrayError, ImportError):
+            family = ENVIRONMENTS.load(env).family
+        except AgentrayError:
             family = None
         if family is None:
             unknown.append(env)
