@@ -25,7 +25,6 @@ TABLES: dict[str, type[config.Settings]] = {
     "tune.space (each setting)": config.Distribution,
     "evaluate": config.EvaluateConfig,
     "evaluate (with --suite)": config.SuiteConfig,
-    "evaluate.data (with --suite)": config.SuiteDataConfig,
     "evaluate.judge (with --suite)": config.JudgeConfig,
     "contamination": config.ContaminationConfig,
     "report": config.ReportConfig,

@@ -268,9 +268,10 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
     num_tasks: Annotated[int | None, typer.Option(help="Tasks per environment or benchmark.")] = None,
     suite: Annotated[
-        str | None, typer.Option(help="General benchmarks instead of environments: general.")
+        str | None, typer.Option(help="Benchmarks instead of environments: general, or tasks of lm-eval.")
     ] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Benchmark of the suite; may be repeated.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Benchmark of general; may be repeated.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Directory with a folder for each benchmark.")] = None,
     out: Out = None,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -281,12 +282,13 @@ def evaluate(
     from agentray.cli.suites import acting, evaluate_suite, refuse_mixture
     from agentray.evaluate.run import run
 
-    refuse_mixture(suite, task, env, split, policy, model)
+    refuse_mixture(suite, task, data, env, split)
     who = acting(policy, model)
     if suite is not None:
         chosen = {
             "suite": suite,
             "tasks": task,
+            "data": data,
             **who,
             "num_tasks": num_tasks,
             "out": out,

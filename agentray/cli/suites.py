@@ -1,8 +1,9 @@
-"""`agentray evaluate --suite general`: run the suite and print its table."""
+"""`agentray evaluate --suite`: run the benchmarks and print their table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from agentray.cli import console
@@ -14,27 +15,20 @@ from agentray.policy.address import is_endpoint
 def refuse_mixture(
     suite: str | None,
     tasks: Sequence[str] | None,
+    data: Path | None,
     envs: Sequence[str] | None,
     split: str | None,
-    policy: str | None,
-    model: str | None,
 ) -> None:
-    """Refuse options of environments beside a suite, those of a suite without one, and two that act.
+    """Refuse options of environments beside a suite, and those of a suite without one.
 
     Raises:
         UsageError: They do not fit together.
     """
-    if policy and model and not is_endpoint(policy):
+    if suite is None and (tasks or data):
         raise UsageError(
-            "--policy and --model are both given",
-            "each says who acts",
-            "give one of them; beside an endpoint's URL --model is the model to ask it for",
-        )
-    if suite is None and tasks:
-        raise UsageError(
-            "--task names a benchmark of a suite",
+            "--task and --data belong to a suite",
             "no suite is given",
-            "agentray evaluate --suite general --task NAME",
+            "agentray evaluate --suite general --task NAME --data DIR",
         )
     if suite is not None and (envs or split):
         raise UsageError(
@@ -45,14 +39,24 @@ def refuse_mixture(
 
 
 def acting(policy: str | None, model: str | None) -> dict[str, str | None]:
-    """Settings that say who acts: `--model` is the policy, or the model of an endpoint given as one."""
-    if policy is not None and model is not None:
-        return {"policy": policy, "model": model}
-    return {"policy": model or policy}
+    """Settings that name the policy: `--model` is the policy, or the model of an endpoint given as one.
+
+    Raises:
+        UsageError: Both name a policy.
+    """
+    if policy is None or model is None:
+        return {"policy": model or policy}
+    if not is_endpoint(policy):
+        raise UsageError(
+            "--policy and --model are both given",
+            "each names the policy",
+            "give one of them; beside an endpoint's URL --model is the model to ask it for",
+        )
+    return {"policy": policy, "model": model}
 
 
 def evaluate_suite(settings: SuiteConfig, *, as_json: bool) -> None:
-    """Run a suite; what was left out is listed with its reason, below the table."""
+    """Run a suite; what was skipped is listed with its reason, below the table."""
     from agentray.suites.run import run
 
     with console.progress("evaluate") as progress:
@@ -65,12 +69,12 @@ def evaluate_suite(settings: SuiteConfig, *, as_json: bool) -> None:
     console.table({name: _main_figures(row) for name, row in scored.items()})
     console.lines([f"{name}: {_other_figures(row)}" for name, row in scored.items()])
     skipped = {name: row["skipped"] for name, row in summary.tasks.items() if "skipped" in row}
-    console.lines([f"{name} left out: {why}" for name, why in skipped.items()])
+    console.lines([f"{name} skipped: {why}" for name, why in skipped.items()])
     if summary.out:
         console.lines([f"out {summary.out}"])
 
 
-_MAIN = ("score", "interval", "n", "failed", "stand_in", "scale")
+_MAIN = ("score", "interval", "n", "failed", "scale")
 
 
 def _main_figures(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +84,6 @@ def _main_figures(row: Mapping[str, Any]) -> dict[str, Any]:
         "95 %": f"{low:.3g} to {high:.3g}" if low is not None else None,
         "n": row["n"],
         "failed": row["failed"],
-        "questions": "stand-ins" if row["stand_in"] else "the benchmark's",
         "scale": row["scale"],
     }
 

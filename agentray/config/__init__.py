@@ -16,7 +16,7 @@ from agentray.config.stages import (
     TasksConfig,
     TemplateConfig,
 )
-from agentray.config.suites import JudgeConfig, SuiteConfig, SuiteDataConfig
+from agentray.config.suites import JudgeConfig, SuiteConfig
 from agentray.config.training import Distribution, OptimizerConfig, TrainConfig, TuneConfig
 from agentray.config.transfer import ExportConfig, ImportConfig
 from agentray.config.transforms import FilterConfig, RescoreConfig, TransformConfig
@@ -42,7 +42,6 @@ __all__ = [
     "Settings",
     "Source",
     "SuiteConfig",
-    "SuiteDataConfig",
     "TasksConfig",
     "TemplateConfig",
     "TrainConfig",

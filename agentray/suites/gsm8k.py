@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from agentray.errors import DataError
-from agentray.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
+from agentray.suites.benchmark import Answer, Benchmark, Grades, Question, QuestionSet, usable
 from agentray.suites.reading import records
-from agentray.suites.standins import arithmetic_records
 from agentray.types import Message
 
+FIELDS = ("question", "answer")
+"""Fields of every record."""
 _SHOTS = 8
 _SYSTEM = "You are a careful assistant who solves problems in small steps."
 _RULES = (
@@ -33,26 +34,16 @@ _NUMBER = re.compile(
 )
 
 
-class Gsm8k:
+class Gsm8k(Benchmark):
     """Word problems."""
 
     name: ClassVar[str] = "gsm8k"
-    scale: ClassVar[str] = "0-100"
-    asked_by: ClassVar[AskedBy] = "reply"
-    max_tokens: ClassVar[int] = 512
-    samples = 1
+    files: ClassVar[str | None] = "train*.jsonl and test*.jsonl"
 
-    def skipped(self) -> str | None:
-        """Never."""
-        return None
-
-    def questions(self, directory: Path | None, seed: int) -> QuestionSet:
+    def questions(self, directory: Path, seed: int) -> QuestionSet:
         """One conversation per record of the test file."""
-        if directory is None:
-            train, test = arithmetic_records(seed)
-        else:
-            train = records(directory, "gsm8k", "train*.jsonl")
-            test = records(directory, "gsm8k", "test*.jsonl")
+        train = records(directory, "gsm8k", FIELDS, "train*.jsonl")
+        test = records(directory, "gsm8k", FIELDS, "test*.jsonl")
         shots = [row for row in train.values() if _gold(row) is not None][:_SHOTS]
         if len(shots) < _SHOTS:
             raise DataError(
@@ -62,19 +53,19 @@ class Gsm8k:
             )
         instruction = _dialogue(shots)
         golds = {place: _gold(row) for place, row in test.items()}
-        left_out = [f"{place}: {_reason(test[place])}" for place, gold in golds.items() if gold is None]
+        excluded = [f"{place}: {_reason(test[place])}" for place, gold in golds.items() if gold is None]
         found = [
             Question(place, (test[place]["question"].strip(),), instruction, gold={"answer": gold})
             for place, gold in golds.items()
             if gold is not None
         ]
-        return usable(self.name, found, left_out, stand_in=directory is None)
+        return usable(self.name, found, excluded)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
         """100 for the right number, else 0, by our reading; and the paper's reading beside it."""
         ours, paper, unread = [], [], 0
         for each in answers:
-            reply = each.replies[0][0] if each.replies[0] else ""
+            reply = each.first
             gold = each.question.gold["answer"]
             number = read_number(reply)
             unread += number is None
@@ -101,8 +92,8 @@ def read_number(reply: str) -> Decimal | None:
 def read_like_the_paper(reply: str) -> Decimal | None:
     """The last run of digits, as AgentTuning's harness reads a reply: no sign, comma or decimal point.
 
-    A run of several digits that starts with 0 is no number there. The gold answer loses its commas, the reply
-    does not, so `1,200` is read as 200.
+    A run of several digits that starts with 0 is not a number there. The gold answer loses its commas, the
+    reply does not, so `1,200` is read as 200.
     """
     runs = re.findall(r"\d+", reply, flags=re.ASCII)
     if not runs or (len(runs[-1]) > 1 and runs[-1].startswith("0")):
@@ -120,8 +111,8 @@ def _gold(row: Mapping[str, Any]) -> str | None:
 
 def _reason(row: Mapping[str, Any]) -> str:
     """Why a record has no gold answer."""
-    wrong = next((each for each in ("question", "answer") if not _is_text(row.get(each))), None)
-    return f"its {wrong} is no text" if wrong else "no #### with a number ends it"
+    wrong = next((each for each in FIELDS if not _is_text(row.get(each))), None)
+    return f"its {wrong} is not text" if wrong else "it does not end with #### and a number"
 
 
 def _is_text(value: Any) -> bool:

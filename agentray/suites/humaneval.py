@@ -14,14 +14,14 @@ import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from agentray import sandbox
+from agentray.config import SuiteConfig
 from agentray.data.runs import pass_at_k
 from agentray.errors import ResourceError
 from agentray.formats.reasons import short
-from agentray.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
-from agentray.suites.functions import function_records
+from agentray.suites.benchmark import Answer, Ask, Benchmark, Grades, Question, QuestionSet, usable
 from agentray.suites.reading import records
 from agentray.types import Message
 
@@ -45,28 +45,28 @@ _AT_ONCE = 2
 """Programs that run at the same time."""
 
 
-class HumanEval:
+class HumanEval(Benchmark):
     """Functions to write, with tests that the model does not see."""
 
     name: ClassVar[str] = "humaneval"
-    scale: ClassVar[str] = "0-100"
-    asked_by: ClassVar[AskedBy] = "reply"
-    max_tokens: ClassVar[int] = 512
+    files: ClassVar[str | None] = "*.jsonl or *.jsonl.gz"
 
     def __init__(self, samples: int = 1, temperature: float = 0.2) -> None:
         self.samples = samples
         self._temperature = temperature if samples > 1 else 0.0
 
+    @classmethod
+    def from_settings(cls, config: SuiteConfig, judge: Ask | None) -> Self:
+        """Problems with as many answers as the settings ask for."""
+        return cls(config.samples, config.temperature)
+
     def skipped(self) -> str | None:
         """A machine without a sandbox does not run what a model wrote."""
         return sandbox_missing()
 
-    def questions(self, directory: Path | None, seed: int) -> QuestionSet:
+    def questions(self, directory: Path, seed: int) -> QuestionSet:
         """One conversation per problem."""
-        if directory is None:
-            rows = function_records(seed)
-        else:
-            rows = records(directory, "humaneval", "*.jsonl", "*.jsonl.gz")
+        rows = records(directory, "humaneval", ("task_id", *_FIELDS), "*.jsonl", "*.jsonl.gz")
         reasons = {place: reason for place, row in rows.items() if (reason := _reason(row)) is not None}
         found = [
             Question(
@@ -79,8 +79,8 @@ class HumanEval:
             for place, row in rows.items()
             if place not in reasons
         ]
-        left_out = [f"{place}: {reason}" for place, reason in reasons.items()]
-        return usable(self.name, found, left_out, stand_in=directory is None)
+        excluded = [f"{place}: {reason}" for place, reason in reasons.items()]
+        return usable(self.name, found, excluded)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
         """100 times the share of a problem's attempts that pass its tests: its estimate of pass@1."""
@@ -97,7 +97,7 @@ class HumanEval:
 def _reason(row: Mapping[str, Any]) -> str | None:
     """Why a problem cannot be asked; None when it can."""
     if not all(isinstance(row.get(each), str) and row[each].strip() for each in _FIELDS):
-        return "its prompt, entry_point or test is no text"
+        return "its prompt, entry_point or test is not text"
     if not row["entry_point"].isidentifier():
         return f"its entry_point is {short(row['entry_point'])}, not the name of a function"
     name = row.get("task_id", 0)

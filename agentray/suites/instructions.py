@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from agentray.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet
+from agentray.suites.benchmark import Answer, Benchmark, Grades, Question, QuestionSet
 
 _TOPICS = (
     "the sea at night",
@@ -168,29 +168,21 @@ CONSTRAINTS: dict[str, Constraint] = {
 """What can be asked for, by name."""
 
 
-class Instructions:
+class Instructions(Benchmark):
     """Texts with constraints."""
 
     name: ClassVar[str] = "instructions"
-    scale: ClassVar[str] = "0-100"
-    asked_by: ClassVar[AskedBy] = "reply"
     max_tokens: ClassVar[int] = 256
-    samples = 1
 
-    def skipped(self) -> str | None:
-        """Never."""
-        return None
-
-    def questions(self, directory: Path | None, seed: int) -> QuestionSet:
-        """Generated tasks with one to three constraints; there are no files of them."""
-        return QuestionSet([_question(seed, index) for index in range(40)], True)
+    def questions(self, directory: Path, seed: int) -> QuestionSet:
+        """Tasks with one to three constraints, drawn with the seed."""
+        return QuestionSet([_question(seed, index) for index in range(40)])
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
         """100 where all constraints are met, else 0; and the share of single constraints that are."""
         values, met = [], []
         for each in answers:
-            reply = each.replies[0][0] if each.replies[0] else ""
-            checks = [follows(reply, name, value) for name, value in each.question.gold["constraints"]]
+            checks = [follows(each.first, name, value) for name, value in each.question.gold["constraints"]]
             values.append(100.0 if all(checks) else 0.0)
             met += checks
         return Grades(values, {"score_per_constraint": 100 * sum(met) / len(met)})
@@ -214,7 +206,7 @@ def _question(seed: int, index: int) -> Question:
     drawn = [(name, CONSTRAINTS[name].draw(rng)) for name in chosen]
     asked = " ".join(CONSTRAINTS[name].ask.format(value=_said(value)) for name, value in drawn)
     text = f"Write a short text about {_TOPICS[index % len(_TOPICS)]}. {asked}"
-    return Question(f"stand-in:{index}", (text,), gold={"constraints": [list(each) for each in drawn]})
+    return Question(f"{seed}-{index}", (text,), gold={"constraints": [list(each) for each in drawn]})
 
 
 def _said(value: Any) -> str:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agentray.suites.benchmark import Question
+from agentray.suites.benchmark import Ask, Question
 from agentray.types import Message
 
 LOWEST, HIGHEST = 1.0, 10.0
-Ask = Callable[[str, Sequence[Question]], Mapping[str, str]]
-"""Asks a judge: the name of the run and the questions; its replies by question id, none where it failed."""
 
 _SYSTEM = (
     "You grade answers that an assistant gave to a user. Be fair and strict: look at whether the last "
@@ -85,7 +83,7 @@ def read_rating(text: str) -> float | None:
     """The rating in a judgement; None where it has none, or several that differ.
 
     Only the last line counts: the text before it may quote the answer it judges. A number outside 1 to 10 is
-    no rating.
+    not a rating.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     found = {_number(each) for each in _RATING.findall(lines[-1])} if lines else set()

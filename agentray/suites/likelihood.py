@@ -1,29 +1,30 @@
 """How likely a local model or an endpoint finds given text, by lm-evaluation-harness.
 
 lm-eval does the tokenizing at the border of context and continuation, the batching, and the reading of
-endpoints' answers. Questions and scores stay ours, so that results are stored one by one and a run can be
-resumed.
+endpoints' answers. Results are stored a few at a time, by what was asked, so a run can be resumed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from agentray.chat import Template
 from agentray.errors import PolicyError, ResourceError, UsageError
-from agentray.suites.benchmark import Answer, AskedBy, Question
+from agentray.suites.benchmark import Answer, Question
 from agentray.types import Message
 
-_CHUNK = 16
-"""Questions between two writes."""
+_CHUNK = 64
+"""Texts between two writes."""
 _BATCH = 8
 """Texts in one forward pass."""
 _CHUNK_TIMEOUT_S = 1800.0
@@ -53,15 +54,25 @@ def lm_eval_missing() -> str | None:
     return None
 
 
-class Measured(NamedTuple):
-    """How likely the options of one question are."""
+class Text(NamedTuple):
+    """A text whose likelihood is asked for, after what precedes it."""
 
-    logprobs: list[float]
-    """Natural logarithm of each option's probability; none where an option is longer than the model takes."""
-    num_tokens: list[int]
-    """Length of each option."""
+    context: str | tuple[Message, ...] | None
+    """Plain text; or a chat, of which the text is the next reply; None rates a whole text of any length, in
+    windows of the model's length."""
+    text: str
+
+
+class Measured(NamedTuple):
+    """How likely a text is."""
+
+    logprob: float | None
+    """Natural logarithm of its probability; None where it is longer than the model takes."""
+    greedy: bool
+    """Whether every token of it was the likeliest one."""
+    num_tokens: int
     truncated: bool
-    """Question and option were too long for the model, which saw their end only."""
+    """Context and text were too long for the model together, which saw their end only."""
 
 
 class Scorer:
@@ -80,40 +91,49 @@ class Scorer:
             if self._remote:  # many requests at once would fail with as many complaints
                 self._lm.loglikelihood([_instance("One and", " one")], disable_tqdm=True)
 
-    def measure(self, kind: AskedBy, questions: Sequence[Question]) -> list[Measured]:
-        """How likely each option of each question is.
+    def measure(self, texts: Sequence[Text]) -> list[Measured]:
+        """How likely each text is.
 
         Raises:
             PolicyError: An endpoint does not give log-probabilities of a prompt.
         """
-        asked = [(self._context(kind, each), each.options) for each in questions]
-        lengths = [[self._lengths(context, option) for option in options] for context, options in asked]
-        fits = [all(length <= self._lm.max_length for _, length in each) for each in lengths]
-        requests = [
-            _instance(context, option)
-            for (context, options), fit in zip(asked, fits, strict=True)
-            for option in options
-            if fit
-        ]
         with _explained(self._remote):
-            found = iter(self._lm.loglikelihood(requests, disable_tqdm=True))
+            whole = iter(self._rolling([each.text for each in texts if each.context is None]))
+            paired = iter(self._paired([each for each in texts if each.context is not None]))
+        return [next(whole if each.context is None else paired) for each in texts]
+
+    def _rolling(self, texts: Sequence[str]) -> list[Measured]:
+        if not texts:
+            return []
+        requests = [_instance(each, kind="loglikelihood_rolling") for each in texts]
+        found = self._lm.loglikelihood_rolling(requests, disable_tqdm=True)
         return [
-            Measured(
-                [float(next(found)[0]) for _ in each.options] if fit else [],
-                [max(1, self._length(option)) for option in each.options],
-                any(sum(pair) > self._lm.max_length + 1 for pair in pairs),
-            )
-            for each, pairs, fit in zip(questions, lengths, fits, strict=True)
+            Measured(float(value), False, max(1, self._length(each)), False)
+            for value, each in zip(found, texts, strict=True)
         ]
 
-    def _lengths(self, context: str, option: str) -> tuple[int, int]:
-        """Tokens of context and option as lm-eval divides them, which refuses an option that fills the model.
+    def _paired(self, texts: Sequence[Text]) -> list[Measured]:
+        pairs = [(self._context(each), each.text) for each in texts]
+        lengths = [self._lengths(*pair) for pair in pairs]
+        fits = [after <= self._lm.max_length for _, after in lengths]
+        requests = [_instance(*pair) for pair, fit in zip(pairs, fits, strict=True) if fit]
+        found = iter(self._lm.loglikelihood(requests, disable_tqdm=True) if requests else ())
+        measured = []
+        for (_, text), length, fit in zip(pairs, lengths, fits, strict=True):
+            logprob, greedy = next(found) if fit else (None, False)
+            truncated = sum(length) > self._lm.max_length + 1
+            value = None if logprob is None else float(logprob)
+            measured.append(Measured(value, bool(greedy), max(1, self._length(text)), truncated))
+        return measured
+
+    def _lengths(self, context: str, text: str) -> tuple[int, int]:
+        """Tokens of context and text as lm-eval divides them, which refuses a text that fills the model.
 
         Unknown, and 0, of an endpoint: what is too long is its own to refuse.
         """
         if self._remote:
             return 0, 0
-        before, after = self._lm._encode_pair(context, option)
+        before, after = self._lm._encode_pair(context, text) if context else ([0], self._lm.tok_encode(text))
         return len(before), len(after)
 
     def _length(self, text: str) -> int:
@@ -123,22 +143,22 @@ class Scorer:
     def _template(self) -> Template:
         return Template(self._lm.tokenizer)
 
-    def _context(self, kind: AskedBy, question: Question) -> str:
-        """What precedes the options."""
-        if kind == "options":
-            return question.turns[0]
-        chat = [*question.instruction, Message("user", question.turns[0])]
+    def _context(self, text: Text) -> str:
+        """What precedes a text, in the model's chat template where that is a chat."""
+        if isinstance(text.context, str):
+            return text.context
+        chat = list(text.context or ())
         if not self._remote:
             return self._template.render(self._template.adapted(chat)[0], opened=True)
         plain = [{"role": each.role, "content": each.content} for each in chat]
         return str(self._lm.apply_chat_template(plain, add_generation_prompt=True))
 
 
-def _instance(context: str, option: str) -> Any:
+def _instance(*arguments: str, kind: str = "loglikelihood") -> Any:
     """A request as lm-eval wants it."""
     from lm_eval.api.instance import Instance
 
-    return Instance("loglikelihood", {}, (context, option), 0)
+    return Instance(kind, {}, arguments, 0)
 
 
 class Likelihoods:
@@ -159,51 +179,68 @@ class Likelihoods:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def answers(
-        self, kind: AskedBy, questions: Sequence[Question], file: Path, count: Callable[[int], None]
-    ) -> tuple[list[Answer], list[str]]:
-        """Answers to questions, and what was left out and why; what the file holds is not asked again.
+    def measure(self, texts: Sequence[Text], file: Path, count: Callable[[int], None]) -> list[Measured]:
+        """How likely texts are; what the file holds is not asked again.
 
         Args:
-            kind: `options` or `text`.
-            questions: What to ask.
-            file: JSONL file of what was found so far; it is gone on with.
-            count: Told how many questions are done.
+            texts: What to ask.
+            file: JSONL file of what was found so far, to which the rest is added.
+            count: Told how many texts are done.
         """
         stored = _read(file)
-        missing = [each for each in questions if each.id not in stored]
-        count(len(questions) - len(missing))
+        keys = [_key(each) for each in texts]
+        missing = {key: each for key, each in zip(keys, texts, strict=True) if key not in stored}
+        done = len(set(keys)) - len(missing)
+        count(done)
+        file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as stream:
             for start in range(0, len(missing), _CHUNK):
-                chunk = missing[start : start + _CHUNK]
+                chunk = list(missing)[start : start + _CHUNK]
                 self._measure = self._measure or self._stack.enter_context(_opened(self._source()))
-                for each, found in zip(chunk, self._measure(kind, chunk), strict=True):
-                    stored[each.id] = found
-                    stream.write(json.dumps([each.id, *found]) + "\n")
+                for key, found in zip(chunk, self._measure([missing[key] for key in chunk]), strict=True):
+                    stored[key] = found
+                    stream.write(json.dumps([key, *found]) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
-                count(len(questions) - len(missing) + start + len(chunk))
-        answers = [_answer(each, stored[each.id]) for each in questions if stored[each.id].logprobs]
-        left_out = [_too_long(each, stored[each.id]) for each in questions if not stored[each.id].logprobs]
-        return answers, left_out
+                count(done + start + len(chunk))
+        return [stored[key] for key in keys]
+
+    def answers(
+        self, questions: Sequence[Question], file: Path, count: Callable[[int], None]
+    ) -> tuple[list[Answer], list[str]]:
+        """Answers to questions with options, and those that are excluded, with the reason."""
+        texts = [
+            Text((*each.instruction, Message("user", each.turns[0])), option)
+            for each in questions
+            for option in each.options
+        ]
+        found = iter(self.measure(texts, file, count))
+        answers, excluded = [], []
+        for question in questions:
+            options = [next(found) for _ in question.options]
+            logprobs = [each.logprob for each in options if each.logprob is not None]
+            lengths = tuple(each.num_tokens for each in options)
+            if len(logprobs) == len(options):
+                cut = any(each.truncated for each in options)
+                answers.append(Answer(question, logprobs=tuple(logprobs), num_tokens=lengths, truncated=cut))
+            else:
+                excluded.append(too_long(question.id, max(lengths)))
+        return answers, excluded
 
 
-def _answer(question: Question, found: Measured) -> Answer:
-    return Answer(
-        question,
-        logprobs=tuple(found.logprobs),
-        num_tokens=tuple(found.num_tokens),
-        truncated=found.truncated,
-    )
+def too_long(name: str, num_tokens: int) -> str:
+    """Why an item is excluded of which a text is longer than the model."""
+    return f"{name}: its {num_tokens:,} tokens to rate are more than the model takes at once"
 
 
-def _too_long(question: Question, found: Measured) -> str:
-    return (
-        f"{question.id}: its {max(found.num_tokens):,} tokens to rate are more than the model takes at once"
-    )
+def _key(text: Text) -> str:
+    """Hash of all that is asked."""
+    context = text.context
+    asked = context if context is None or isinstance(context, str) else [asdict(each) for each in context]
+    return hashlib.sha256(json.dumps([asked, text.text], default=str).encode()).hexdigest()[:24]
 
 
-_Measure = Callable[[AskedBy, Sequence[Question]], list[Measured]]
+_Measure = Callable[[Sequence[Text]], list[Measured]]
 
 
 @contextmanager
@@ -219,8 +256,8 @@ def _opened(source: Source) -> Iterator[_Measure]:
     with connected():
         actor = ray.remote(Scorer).options(num_cpus=1, num_gpus=source.num_gpus).remote(source)
 
-        def measure(kind: AskedBy, questions: Sequence[Question]) -> list[Measured]:
-            asked = actor.measure.remote(kind, list(questions))
+        def measure(texts: Sequence[Text]) -> list[Measured]:
+            asked = actor.measure.remote(list(texts))
             try:
                 found: list[Measured] = ray.get(asked, timeout=_CHUNK_TIMEOUT_S)
             except ray.exceptions.RayError as error:
@@ -288,7 +325,7 @@ def _endpoint(source: Source) -> Any:
 
 
 def _read(file: Path) -> dict[str, Measured]:
-    """What was found so far; a last line that was cut off is dropped from the file.
+    """What was found so far, by key; a last line that was cut off is dropped from the file.
 
     Raises:
         UsageError: The file is not one of ours.

@@ -8,49 +8,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
 from agentray.formats.conversations import read_conversations
-from agentray.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
+from agentray.suites.benchmark import Answer, AskedBy, Benchmark, Grades, Question, QuestionSet, usable
 from agentray.suites.reading import missing
 from agentray.types import Conversation, Message
 
 
-class Loss:
+class Loss(Benchmark):
     """Log-likelihood of given replies."""
 
     name: ClassVar[str] = "loss"
+    files: ClassVar[str | None] = "conversations in *.json or *.jsonl"
     scale: ClassVar[str] = "nats/token"
-    asked_by: ClassVar[AskedBy] = "text"
-    max_tokens: ClassVar[int] = 1
-    samples = 1
+    asked_by: ClassVar[AskedBy] = "likelihood"
 
-    def skipped(self) -> str | None:
-        """Never."""
-        return None
-
-    def questions(self, directory: Path | None, seed: int) -> QuestionSet:
+    def questions(self, directory: Path, seed: int) -> QuestionSet:
         """One per conversation, about its last reply."""
-        if directory is None:
-            return QuestionSet([_question(f"stand-in:{i}", each) for i, each in enumerate(_ours())], True)
         paths = sorted([*directory.glob("*.json"), *directory.glob("*.jsonl")])
         if not paths:
             raise missing(directory, "loss", "*.json or *.jsonl")
         found: list[Question] = []
-        left_out: list[str] = []
+        excluded: list[str] = []
         for path in paths:
             corpus = read_conversations(path)
-            left_out += [f"{each.place}: {each.reason}" for each in corpus.rejected]
+            excluded += [f"{each.place}: {each.reason}" for each in corpus.rejected]
             for said in corpus.conversations:
                 reason = _reason(said)
                 if reason is None:
                     found.append(_question(said.place, said.messages))
                 else:
-                    left_out.append(f"{said.place}: {reason}")
-        return usable(self.name, found, left_out, stand_in=False)
+                    excluded.append(f"{said.place}: {reason}")
+        return usable(self.name, found, excluded)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
         """Nats per token of each reply."""
@@ -85,10 +77,3 @@ def _reason(said: Conversation) -> str | None:
 def _question(name: str, conversation: Sequence[Message]) -> Question:
     *before, asked, reply = conversation
     return Question(name, (asked.content,), tuple(before), (reply.content,))
-
-
-def _ours() -> list[tuple[Message, Message]]:
-    """Our own conversations: a line asked, a line answered, an empty line."""
-    text = files("agentray.suites").joinpath("conversations.txt").read_text(encoding="utf-8")
-    pairs = [block.split("\n", 1) for block in text.strip().split("\n\n")]
-    return [(Message("user", asked), Message("assistant", reply)) for asked, reply in pairs]

@@ -10,52 +10,24 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+from agentray.config import SuiteConfig
 from agentray.errors import DataError
 from agentray.formats.reasons import short
-from agentray.suites.benchmark import Answer, AskedBy, Grades, Question, QuestionSet, usable
-from agentray.suites.judge import Ask, Case, rate
-from agentray.suites.reading import Records, records
+from agentray.suites.benchmark import Answer, Ask, Benchmark, Grades, Question, QuestionSet, usable
+from agentray.suites.judge import Case, rate
+from agentray.suites.reading import records
 from agentray.types import Message
 
 _SYSTEM = "You are a helpful assistant who answers truthfully and to the point."
 _TEMPERATURES = {"writing": 0.7, "roleplay": 0.7, "stem": 0.1, "humanities": 0.1}
 """Greedy in all other categories."""
 _REFERENCED = frozenset({"math", "reasoning", "coding"})
-_OURS = (
-    ("writing", "Write a short poem about an old bridge.", "Now rewrite it as three plain sentences."),
-    (
-        "roleplay",
-        "Play a friendly ticket inspector on a night train. Greet a passenger who lost their ticket.",
-        "The passenger offers you a sandwich instead. Answer in your role.",
-    ),
-    (
-        "reasoning",
-        "Anna is taller than Bert, and Bert is taller than Carl. Who is the shortest?",
-        "Dora is taller than Anna. Name all four from tallest to shortest.",
-    ),
-    (
-        "math",
-        "A rectangle is 8 cm long and 5 cm wide. What is its area?",
-        "By how much does the area grow if both sides become 1 cm longer?",
-    ),
-    (
-        "coding",
-        "Write a Python function that returns the second largest number of a list.",
-        "What does your function do with a list of one number? Correct it if needed.",
-    ),
-    (
-        "extraction",
-        "List the cities in this text: We flew from Oslo to Rome and took a train to Naples.",
-        "Give the same list as a JSON array.",
-    ),
-    ("stem", "Why does ice float on water?", "What would happen to life in lakes if ice sank?"),
-    ("humanities", "What was the Silk Road?", "Name two things besides goods that travelled along it."),
-)
+_FIELDS = ("question_id", "category", "turns")
 
 
-class MtBench:
+class MtBench(Benchmark):
     """Two turns each, for a judge.
 
     Args:
@@ -64,33 +36,30 @@ class MtBench:
     """
 
     name: ClassVar[str] = "mtbench"
+    files: ClassVar[str | None] = "question*.jsonl, and reference*.jsonl for reference answers"
     scale: ClassVar[str] = "1-10"
-    asked_by: ClassVar[AskedBy] = "reply"
     max_tokens: ClassVar[int] = 4096
-    samples = 1
 
     def __init__(self, ask: Ask | None = None, max_attempts: int = 3) -> None:
         self._ask, self._max_attempts = ask, max_attempts
 
+    @classmethod
+    def from_settings(cls, config: SuiteConfig, judge: Ask | None) -> Self:
+        """Rated by the judge, asked as often as the settings allow."""
+        return cls(judge, config.judge.max_attempts)
+
     def skipped(self) -> str | None:
-        """Without a judge nobody can rate the answers."""
+        """Nothing rates the answers without a judge."""
         if self._ask is None:
             return "it has no judge: give --set evaluate.judge.url=http://…/v1"
         return None
 
-    def questions(self, directory: Path | None, seed: int) -> QuestionSet:
+    def questions(self, directory: Path, seed: int) -> QuestionSet:
         """One conversation per record, a record of each category in turn."""
-        if directory is None:
-            rows: Records = {
-                f"stand-in:{index}": {"question_id": index, "category": category, "turns": turns}
-                for index, (category, *turns) in enumerate(_OURS)
-            }
-            references: Mapping[str, list[str]] = {}
-        else:
-            rows = records(directory, "mtbench", "question*.jsonl")
-            references = _references(directory)
+        rows = records(directory, "mtbench", _FIELDS, "question*.jsonl")
+        references = _references(directory)
         bad = [place for place, row in rows.items() if not _good(row)]
-        left_out = [
+        excluded = [
             f"{place}: it does not have two turns of text, a category and a question_id" for place in bad
         ]
         categories: dict[str, list[Question]] = defaultdict(list)
@@ -98,7 +67,7 @@ class MtBench:
             if place not in bad:
                 categories[row["category"]].append(_question(row, references))
         found = [each for batch in zip_longest(*categories.values()) for each in batch if each is not None]
-        return usable(self.name, found, left_out, stand_in=directory is None)
+        return usable(self.name, found, excluded)
 
     def grade(self, answers: Sequence[Answer]) -> Grades:
         """The mean rating of each conversation's answers; an answer that no judge rated counts nowhere."""
@@ -149,7 +118,7 @@ def _references(directory: Path) -> dict[str, list[str]]:
     """Reference answers by question, from FastChat's answer records; none where the file is not there."""
     if not list(directory.glob("reference*.jsonl")):
         return {}
-    rows = records(directory, None, "reference*.jsonl")
+    rows = records(directory, "mtbench", (), "reference*.jsonl")
     found = {}
     for place, row in rows.items():
         try:
@@ -161,7 +130,7 @@ def _references(directory: Path) -> dict[str, list[str]]:
             found[str(name)] = turns
         except (KeyError, IndexError, TypeError) as error:
             raise DataError(
-                f"{place} of {str(directory)!r} is no reference answer",
+                f"{place} of {str(directory)!r} is not a reference answer",
                 f"it lacks {error}" if isinstance(error, KeyError) else str(error),
                 "give FastChat's reference answers, or remove the file",
             ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,22 +12,31 @@ from agentray.errors import PolicyError, UsageError
 from agentray.models import resolve_model
 from agentray.policy.address import is_endpoint
 from agentray.policy.resolve import served_name
+from agentray.stage import PLAN
 from agentray.suites.asking import ask
-from agentray.suites.benchmark import Benchmark, Question
-from agentray.suites.judge import Ask
+from agentray.suites.benchmark import Ask, Question
 from agentray.suites.likelihood import Source
 
 
-def of_model(config: SuiteConfig, benchmark: Benchmark, directory: Path) -> RolloutConfig:
-    """The rollout that asks the model a benchmark's questions; the answers go to `directory`."""
+def of_model(config: SuiteConfig, directory: Path, max_tokens: int, samples: int = 1) -> RolloutConfig:
+    """The rollout that asks the model questions; the answers go to `directory`.
+
+    Args:
+        config: Who is asked.
+        directory: Where the answers go.
+        max_tokens: Longest reply that is wanted; half of the context belongs to the question.
+        samples: Replies to each question.
+    """
     endpoint = is_endpoint(config.policy)
     return RolloutConfig(
         envs=["prompts"],
         policy=config.policy,
         model=config.model,
-        sampling=SamplingConfig(max_tokens=_longest_reply(config, benchmark.max_tokens)),
+        sampling=SamplingConfig(
+            max_tokens=config.max_tokens or min(max_tokens, config.engine.max_model_len // 2)
+        ),
         seed=config.seed,
-        samples=benchmark.samples,
+        samples=samples,
         num_workers=0 if endpoint and config.num_workers is None else config.num_workers,
         num_engines=config.num_engines,
         in_flight=config.in_flight,
@@ -66,8 +74,6 @@ def judge(config: SuiteConfig, directory: Path) -> Ask | None:
         return None
 
     def ask_judge(name: str, questions: Sequence[Question]) -> dict[str, str]:
-        # A rollout knows its tasks by their place, and these depend on what the model answered.
-        asked = hashlib.sha256(repr([(each.id, each.turns) for each in questions]).encode("utf-8", "replace"))
         how = RolloutConfig(
             envs=["prompts"],
             policy=url,
@@ -77,10 +83,10 @@ def judge(config: SuiteConfig, directory: Path) -> Ask | None:
             num_workers=0,
             in_flight=settings.in_flight,
             turn_timeout_s=config.turn_timeout_s,
-            out=directory / f"{name}-{asked.hexdigest()[:8]}",
+            out=directory / name,
         )
         answers, _ = ask(questions, how)
-        return {each.question.id: each.replies[0][0] for each in answers if each.replies[0]}
+        return {each.question.id: each.first for each in answers if each.first}
 
     return ask_judge
 
@@ -103,19 +109,15 @@ def named(config: SuiteConfig, out: Path) -> SuiteConfig:
     """The settings with an endpoint's model by name: the one given, that of the answers so far, or the first.
 
     Raises:
-        UsageError: The address or the key is none.
+        UsageError: The address or the key is malformed.
         PolicyError: The endpoint does not answer, or serves another model than that of the answers so far.
     """
     if config.model or not is_endpoint(config.policy):
         return config
     url = config.policy.split(",")[0].strip()
-    stored = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*/task.json")))
-    begun = next((each["policy"] for each in stored if not is_endpoint(each["policy"])), None)
+    plan = out / PLAN
+    before = json.loads(plan.read_text(encoding="utf-8"))["policy"] if plan.exists() else None
+    begun = None if before is None or is_endpoint(before) else before
     complete = manifest.is_complete(out)
     model = begun if begun and complete else served_name(url, begun, must_list=begun is not None)
     return config.model_copy(update={"model": model})
-
-
-def _longest_reply(config: SuiteConfig, max_tokens: int) -> int:
-    """Longest reply to a benchmark that wants `max_tokens`: half of the context belongs to the question."""
-    return config.max_tokens or min(max_tokens, config.engine.max_model_len // 2)

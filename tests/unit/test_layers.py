@@ -78,7 +78,7 @@ THIRD_PARTY = {
     "train": {"pydantic", "ray", "torch", "deepspeed", "transformers", "safetensors", "numpy", "pyarrow"},
     "transforms": {"numpy", "pyarrow", "pydantic"},
     "evaluate": {"numpy", "pydantic"},
-    "suites": {"ray", "numpy", "lm_eval", "transformers", "tokenizers"},
+    "suites": {"ray", "pyarrow", "lm_eval", "datasets", "nltk"},
     "contamination": {"ray", "numpy", "pyarrow", "transformers", "tokenizers"},
     "overall": {"pydantic"},
     "report": {"numpy", "jinja2", "markupsafe", "pydantic", "transformers", "tokenizers"},

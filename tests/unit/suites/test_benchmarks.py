@@ -7,6 +7,8 @@ from decimal import Decimal
 import pytest
 from chats import write_messages
 from machine import needs_sandbox
+from synthetic import arithmetic_records, benchmark_files, choice_records, write
+from synthetic_functions import function_records
 
 from agentray.errors import DataError, UsageError
 from agentray.sandbox import backends
@@ -15,22 +17,25 @@ from agentray.suites.gsm8k import Gsm8k, read_number
 from agentray.suites.humaneval import HumanEval, completed
 from agentray.suites.instructions import Instructions
 from agentray.suites.loss import Loss
-from agentray.suites.mmlu import Mmlu
 from agentray.suites.mtbench import MtBench
-from agentray.suites.standins import arithmetic_records, choice_records
 from agentray.types import Conversation, Message
 
-EVERY = [Mmlu(), Gsm8k(), HumanEval(), MtBench(), Instructions(), Loss()]
+EVERY = [Gsm8k(), HumanEval(), MtBench(), Instructions(), Loss()]
 
 
-def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return benchmark_files(tmp_path_factory.mktemp("data"))
+
+
+def questions(data, benchmark):
+    return benchmark.questions(data / benchmark.name, 0).questions
 
 
 @pytest.mark.parametrize("benchmark", EVERY, ids=lambda each: each.name)
-def test_stand_ins_repeat_by_seed_and_are_labelled(benchmark):
-    first, again = benchmark.questions(None, 3), benchmark.questions(None, 3)
-    assert first.stand_in and first.questions == again.questions and not first.left_out
+def test_equal_files_and_seeds_give_equal_questions(data, benchmark):
+    first, again = (benchmark.questions(data / benchmark.name, 3) for _ in range(2))
+    assert first.questions and first.questions == again.questions and not first.excluded
     assert len({each.id for each in first.questions}) == len(first.questions)
     assert len({(each.turns, each.options) for each in first.questions}) == len(first.questions)
 
@@ -62,33 +67,8 @@ def test_four_different_options_hold_the_right_answer():
     assert {row["answer"] for row in test.values()} == set("ABCD")
 
 
-def test_mmlu_shows_five_examples_of_the_subject_and_takes_the_likeliest_letter():
-    question = Mmlu().questions(None, 0).questions[0]
-    assert question.turns[0].count("\nAnswer: ") == 5 and question.turns[0].endswith("\nAnswer:")
-    assert question.options == (" A", " B", " C", " D")
-    place = "ABCD".index(question.gold["answer"])
-    right = tuple(-1.0 if index == place else -2.0 for index in range(4))
-    wrong = tuple(-3.0 if index == place else -2.0 for index in range(4))
-    grades = Mmlu().grade([Answer(question, logprobs=right), Answer(question, logprobs=wrong)])
-    assert list(grades.values) == [100.0, 0.0]
-
-
-def test_mmlu_reads_the_published_files_and_names_what_it_leaves_out(tmp_path):
-    for split in ("dev", "test"):
-        (tmp_path / split).mkdir()
-        rows = "".join(f'"{split} {i}, indeed",a,b,c,d,C\n' for i in range(6))
-        (tmp_path / split / f"anatomy_{split}.csv").write_text(rows)
-    (tmp_path / "test" / "zoology_test.csv").write_text("why?,a,b,c,d,C\n")
-    (tmp_path / "test" / "law_test.csv").write_text("why?,a,b,c,d,E\n")
-    found = Mmlu().questions(tmp_path, 0)
-    assert len(found.questions) == 6 and found.questions[0].turns[0].count("dev") == 5
-    law, zoology = sorted(found.left_out)
-    assert zoology == "test/zoology_test.csv:1: the dev file has no example of 'zoology'"
-    assert law.startswith("test/law_test.csv:1: its answer is 'E'")
-
-
-def test_gsm8k_is_a_dialogue_of_eight_examples():
-    question = Gsm8k().questions(None, 0).questions[0]
+def test_gsm8k_is_a_dialogue_of_eight_examples(data):
+    question = questions(data, Gsm8k())[0]
     roles = [each.role for each in question.instruction]
     assert roles == ["system", "user", "assistant", *["user", "assistant"] * 8]
     assert question.instruction[2].content == "Ok."
@@ -99,43 +79,46 @@ def test_gsm8k_is_a_dialogue_of_eight_examples():
     assert grades.extra == {"score_paper_reading": 25.0, "without_number": 2}
 
 
-def test_a_problem_without_gold_is_left_out_by_name(tmp_path):
+def test_a_problem_without_gold_is_excluded_by_name(tmp_path):
     rows = [{"question": f"q{i}", "answer": f"<<1+{i}={i}>>x\n#### 1,00{i}"} for i in range(9)]
     write(tmp_path / "train.jsonl", rows)
     write(tmp_path / "test.jsonl", [*rows[:2], {"question": "q", "answer": "I do not know"}])
     found = Gsm8k().questions(tmp_path, 0)
     assert [each.gold["answer"] for each in found.questions] == ["1000", "1001"]
-    assert found.left_out == ["test.jsonl:3: no #### with a number ends it"]
+    assert found.excluded == ["test.jsonl:3: it does not end with #### and a number"]
     assert "<<" not in "".join(each.content for each in found.questions[0].instruction)
 
 
 @pytest.mark.parametrize(
     ("benchmark", "rows", "said"),
     [
-        (Gsm8k(), [{"question": "q", "subject": "s", "choices": ["a"], "answer": "A"}], "it looks like mmlu"),
-        (HumanEval(), [{"question": "q", "answer": "#### 1"}], "it looks like gsm8k"),
-        (
-            MtBench(),
-            [{"task_id": 1, "prompt": "", "entry_point": "f", "test": ""}],
-            "it looks like humaneval",
-        ),
-        (Mmlu(), [{"a": 1}], "its first record has ['a']"),
+        (Gsm8k(), [{"task_id": 1, "prompt": "", "entry_point": "f", "test": ""}], "['answer', 'question']"),
+        (HumanEval(), [{"question": "q", "answer": "#### 1"}], "has ['answer', 'question']"),
+        (MtBench(), [{"a": 1}], "its first record has ['a']"),
     ],
 )
 def test_a_file_of_another_benchmark_is_refused(tmp_path, benchmark, rows, said):
-    for name in ("dev.jsonl", "test.jsonl", "train.jsonl", "question.jsonl"):
+    for name in ("test.jsonl", "train.jsonl", "question.jsonl"):
         write(tmp_path / name, rows)
     with pytest.raises(DataError) as caught:
         benchmark.questions(tmp_path, 0)
     assert said in caught.value.why
 
 
-@pytest.mark.parametrize("benchmark", [each for each in EVERY if each.name != "instructions"])
+def test_records_of_multiple_choice_have_no_number_that_gsm8k_could_grade(tmp_path):
+    rows = [{"question": "q", "subject": "s", "choices": ["a"], "answer": "A"}] * 9
+    for name in ("test.jsonl", "train.jsonl"):
+        write(tmp_path / name, rows)
+    with pytest.raises(DataError, match="only 0 worked examples of gsm8k can be used"):
+        Gsm8k().questions(tmp_path, 0)
+
+
+@pytest.mark.parametrize("benchmark", [each for each in EVERY if each.files])
 def test_missing_and_broken_files_are_named(tmp_path, benchmark):
     with pytest.raises(UsageError) as caught:
         benchmark.questions(tmp_path / "absent", 0)
-    assert f"evaluate.data.{benchmark.name}" in caught.value.fix
-    for name in ("dev.jsonl", "test.jsonl", "train.jsonl", "question.jsonl"):
+    assert benchmark.name in caught.value.what and "--data DIR" in caught.value.fix
+    for name in ("test.jsonl", "train.jsonl", "question.jsonl"):
         (tmp_path / name).write_bytes(b'{"question": \xff\n')
     with pytest.raises(DataError) as caught:
         benchmark.questions(tmp_path, 0)
@@ -188,15 +171,13 @@ def test_a_reply_that_python_warns_of_is_read_in_silence():
 
 
 @needs_sandbox
-def test_reference_solutions_pass_their_hidden_tests_and_others_do_not():
-    from agentray.suites.functions import function_records
-
-    questions = HumanEval().questions(None, 0).questions
+def test_reference_solutions_pass_their_hidden_tests_and_others_do_not(data):
+    asked = questions(data, HumanEval())
     solutions = [row["canonical_solution"] for row in function_records(0).values()]
-    right = [Answer(q, ((f"```python\n{s}```",),)) for q, s in zip(questions, solutions, strict=True)]
+    right = [Answer(q, ((f"```python\n{s}```",),)) for q, s in zip(asked, solutions, strict=True)]
     assert set(HumanEval().grade(right).values) == {100.0}
     wrong = ["return None", "import sys; sys.exit(0)", "raise SystemExit", "while True: print('x')", ""]
-    grades = HumanEval().grade([Answer(questions[0], ((text,),)) for text in wrong])
+    grades = HumanEval().grade([Answer(asked[0], ((text,),)) for text in wrong])
     assert set(grades.values) == {0.0}
 
 
@@ -211,8 +192,8 @@ def test_without_a_sandbox_humaneval_is_skipped_with_what_to_install(monkeypatch
 
 
 @needs_sandbox
-def test_pass_at_k_is_the_unbiased_estimate():
-    question = HumanEval(samples=4).questions(None, 0).questions[0]
+def test_pass_at_k_is_the_unbiased_estimate(data):
+    question = questions(data, HumanEval(samples=4))[0]
     assert question.temperature > 0
     good, bad = ("    return number + {}".format(question.gold["entry_point"].split("_")[1]),), ("pass",)
     grades = HumanEval(samples=4).grade([Answer(question, (good, bad, bad, ()))])
@@ -226,8 +207,8 @@ def test_humaneval_reads_the_published_archive(tmp_path):
         broken = {**rows[0], "task_id": "HumanEval/1", "test": ""}
         stream.write("\n".join(map(json.dumps, [rows[0], broken, rows[0]])))
     found = HumanEval().questions(tmp_path, 0)
-    assert [each.id for each in found.questions] == ["HumanEval/0"] and not found.stand_in
-    assert [each.split(": ")[0] for each in found.left_out] == ["HumanEval.jsonl.gz:2", "HumanEval/0"]
+    assert [each.id for each in found.questions] == ["HumanEval/0"]
+    assert [each.split(": ")[0] for each in found.excluded] == ["HumanEval.jsonl.gz:2", "HumanEval/0"]
 
 
 def test_mt_bench_counts_what_no_judge_rated(tmp_path):
@@ -252,17 +233,17 @@ def test_mt_bench_counts_what_no_judge_rated(tmp_path):
     benchmark = MtBench(ask, max_attempts=2)
     found = benchmark.questions(tmp_path, 0)
     assert [each.temperature for each in found.questions] == [0.0, 0.7]
-    assert [each.split(": ")[0] for each in found.left_out] == ["question.jsonl:3"]
+    assert [each.split(": ")[0] for each in found.excluded] == ["question.jsonl:3"]
     grades = benchmark.grade([Answer(each, (("so", "and so"),)) for each in found.questions])
     assert list(grades.values) == [6.0]
     assert grades.extra == {"score_turn_1": 6.0, "unjudged": 3, "judgements_unreadable": 6}
     assert "reference" in asked["1/2"] and "reference" not in asked["2/2"].replace("references", "")
 
 
-def test_loss_is_per_token_of_the_last_reply():
-    questions = Loss().questions(None, 0).questions[:2]
+def test_loss_is_per_token_of_the_last_reply(data):
+    asked = questions(data, Loss())[:2]
     grades = Loss().grade(
-        [Answer(q, logprobs=(-6.0,), num_tokens=(n,)) for q, n in zip(questions, (2, 6), strict=True)]
+        [Answer(q, logprobs=(-6.0,), num_tokens=(n,)) for q, n in zip(asked, (2, 6), strict=True)]
     )
     assert list(grades.values) == [3.0, 1.0]
     assert grades.extra == {"over_all_tokens": 1.5, "tokens": 8}
@@ -288,7 +269,7 @@ def test_loss_asks_about_text_and_names_what_is_not_only_text(tmp_path):
     write_messages(tmp_path / "a.jsonl", conversations)
     found = Loss().questions(tmp_path, 0)
     assert [(each.id, len(each.instruction)) for each in found.questions] == [("a.jsonl:1", 3)]
-    assert found.left_out == [
+    assert found.excluded == [
         "a.jsonl:2: has_tools",
         "a.jsonl:3: has_tools",
         "a.jsonl:4: has_reasoning",
@@ -306,13 +287,13 @@ def test_loss_asks_about_text_and_names_what_is_not_only_text(tmp_path):
         ({"category": "writing", "turns": ["a", "b"]}, "a question_id"),
     ],
 )
-def test_what_is_no_list_of_texts_is_not_asked_letter_by_letter(tmp_path, row, said):
+def test_a_text_in_place_of_a_list_of_texts_is_not_asked_letter_by_letter(tmp_path, row, said):
     good = {"question_id": 1, "category": "math", "turns": ["a", "b"]}
     write(tmp_path / "question.jsonl", [good, row])
-    (place,) = MtBench().questions(tmp_path, 0).left_out
+    (place,) = MtBench().questions(tmp_path, 0).excluded
     assert place.startswith("question.jsonl:2: ") and said in place
     write(tmp_path / "reference.jsonl", [{"question_id": 1, "choices": [{"turns": "ab"}]}])
-    with pytest.raises(DataError, match=r"reference\.jsonl:1 .*is no reference answer"):
+    with pytest.raises(DataError, match=r"reference\.jsonl:1 .*is not a reference answer"):
         MtBench().questions(tmp_path, 0)
 
 
@@ -322,72 +303,35 @@ def test_a_name_that_is_neither_text_nor_a_number_is_not_spelled_out(tmp_path, n
     write(tmp_path / "humaneval.jsonl", [{"task_id": "HumanEval/0", **problem}, {"task_id": name, **problem}])
     found = HumanEval().questions(tmp_path, 0)
     assert [each.id for each in found.questions] == ["HumanEval/0"]
-    assert found.left_out == [f"humaneval.jsonl:2: its task_id is {name!r}, neither text nor a whole number"]
+    assert found.excluded == [f"humaneval.jsonl:2: its task_id is {name!r}, neither text nor a whole number"]
     rows = [{"question_id": 1, "category": "math", "turns": ["a", "b"]}] * 2
     write(tmp_path / "question.jsonl", rows)
     write(tmp_path / "reference.jsonl", [{"question_id": name, "choices": [{"turns": ["a", "b"]}]}])
-    with pytest.raises(DataError, match=r"reference\.jsonl:1 .*is no reference answer"):
+    with pytest.raises(DataError, match=r"reference\.jsonl:1 .*is not a reference answer"):
         MtBench().questions(tmp_path, 0)
 
 
-def test_a_problem_for_a_function_without_a_name_is_left_out(tmp_path):
+def test_a_problem_for_a_function_without_a_name_is_excluded(tmp_path):
     problem = {"task_id": 0, "prompt": PROMPT, "entry_point": "area", "test": "def check(f): pass"}
     write(tmp_path / "humaneval.jsonl", [problem, problem | {"task_id": 1, "entry_point": "the area"}])
-    (left_out,) = HumanEval().questions(tmp_path, 0).left_out
-    assert left_out == "humaneval.jsonl:2: its entry_point is 'the area', not the name of a function"
+    (excluded,) = HumanEval().questions(tmp_path, 0).excluded
+    assert excluded == "humaneval.jsonl:2: its entry_point is 'the area', not the name of a function"
 
 
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ({"question": ["q"], "answer": "#### 1"}, "its question is no text"),
-        ({"question": " ", "answer": "#### 1"}, "its question is no text"),
-        ({"question": "q", "answer": 1}, "its answer is no text"),
-        ({"question": "q", "answer": None}, "its answer is no text"),
+        ({"question": ["q"], "answer": "#### 1"}, "its question is not text"),
+        ({"question": " ", "answer": "#### 1"}, "its question is not text"),
+        ({"question": "q", "answer": 1}, "its answer is not text"),
+        ({"question": "q", "answer": None}, "its answer is not text"),
     ],
 )
-def test_a_problem_of_gsm8k_that_is_no_text_is_left_out_by_name(tmp_path, row, why):
+def test_a_problem_of_gsm8k_that_is_not_text_is_excluded_by_name(tmp_path, row, why):
     rows = [{"question": f"q{i}", "answer": f"#### {i}"} for i in range(8)]
     write(tmp_path / "train.jsonl", rows)
     write(tmp_path / "test.jsonl", [rows[0], row])
-    assert Gsm8k().questions(tmp_path, 0).left_out == [f"test.jsonl:2: {why}"]
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"question": ""}, {"question": ["why?"]}, {"subject": None}, {"answer": 0}, {"answer": ["A"]}]
-)
-def test_a_record_of_mmlu_of_other_types_is_left_out(tmp_path, wrong):
-    good = {"subject": "law", "question": "why?", "choices": ["a", "b", "c", "d"], "answer": "A"}
-    write(tmp_path / "dev.jsonl", [good])
-    write(tmp_path / "test.jsonl", [good, good | wrong])
-    found = Mmlu().questions(tmp_path, 0)
-    assert len(found.questions) == 1 and found.left_out[0].startswith("test.jsonl:2: ")
-
-
-@pytest.mark.parametrize(
-    ("row", "why"),
-    [(b"why\0?,a,b,c,d,C", "line 3 holds a NUL character"), (b"why\xff?,a,b,c,d,C", "line 3 is not UTF-8")],
-)
-def test_the_published_files_of_mmlu_may_have_marks_and_blank_lines_and_faults_are_named(tmp_path, row, why):
-    for split in ("dev", "test"):
-        (tmp_path / split).mkdir()
-        (tmp_path / split / f"law_{split}.csv").write_bytes(b"\xef\xbb\xbfwhy?,a,b,c,d,C\n\n")
-    (question,) = Mmlu().questions(tmp_path, 0).questions
-    assert "\ufeff" not in question.turns[0]
-    with (tmp_path / "test" / "law_test.csv").open("ab") as stream:
-        stream.write(row)
-    with pytest.raises(DataError, match=r"law_test\.csv") as caught:
-        Mmlu().questions(tmp_path, 0)
-    assert why in caught.value.why
-
-
-def test_mmlu_options_are_text(tmp_path):
-    good = {"subject": "law", "question": "why?", "choices": ["a", "b", "c", "d"], "answer": "A"}
-    rows = [good, good | {"choices": "abcd"}, good | {"choices": [1, 2, 3, 4]}]
-    write(tmp_path / "dev.jsonl", rows)
-    write(tmp_path / "test.jsonl", rows)
-    found = Mmlu().questions(tmp_path, 0)
-    assert len(found.questions) == 1 and len(found.left_out) == 2
+    assert Gsm8k().questions(tmp_path, 0).excluded == [f"test.jsonl:2: {why}"]
 
 
 @pytest.mark.parametrize("line", ["[1]", '{"question": "\\ud83d", "answer": "#### 1"}', '{"question": '])

@@ -6,6 +6,7 @@ from servers import counted, endpoint
 from agentray import manifest
 from agentray.config import JudgeConfig, SuiteConfig
 from agentray.errors import PolicyError, UsageError
+from agentray.stage import PLAN
 from agentray.suites.respondents import check_judge, named
 
 
@@ -16,8 +17,7 @@ def answer(body, call):
 def test_a_suite_belongs_to_the_model_that_an_endpoint_served_when_it_began(tmp_path):
     with endpoint(answer, models=("base",)) as url:
         assert named(SuiteConfig(policy=url), tmp_path).model == "base"
-    (tmp_path / "mmlu").mkdir()
-    manifest.write_json(tmp_path / "mmlu" / "task.json", {"policy": "base"})
+    manifest.write_json(tmp_path / PLAN, {"policy": "base"})
     with endpoint(answer, models=("other", "base")) as url:
         assert named(SuiteConfig(policy=url), tmp_path).model == "base"
     with (

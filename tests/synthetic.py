@@ -1,18 +1,51 @@
-"""Generated questions in the shapes of MMLU and GSM8K: stand-ins where the benchmarks' files are not given.
+"""Synthetic data of the general benchmarks: questions in the shapes of MMLU, GSM8K and others, as files.
 
-They measure less than the benchmarks and are labelled wherever they are reported; they let the whole suite
-run anywhere. Worked examples and questions are disjoint, and equal seeds give equal questions.
+Worked examples and questions are disjoint, and equal seeds give equal questions.
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
+
+from synthetic_functions import function_records
 
 from agentray.suites.reading import Records
 
+MT_BENCH = (
+    ("writing", "Write a short poem about an old bridge.", "Now rewrite it as three plain sentences."),
+    (
+        "roleplay",
+        "Play a friendly ticket inspector on a night train. Greet a passenger who lost their ticket.",
+        "The passenger offers you a sandwich instead. Answer in your role.",
+    ),
+    (
+        "reasoning",
+        "Anna is taller than Bert, and Bert is taller than Carl. Who is the shortest?",
+        "Dora is taller than Anna. Name all four from tallest to shortest.",
+    ),
+    (
+        "math",
+        "A rectangle is 8 cm long and 5 cm wide. What is its area?",
+        "By how much does the area grow if both sides become 1 cm longer?",
+    ),
+    (
+        "coding",
+        "Write a Python function that returns the second largest number of a list.",
+        "What does your function do with a list of one number? Correct it if needed.",
+    ),
+    (
+        "extraction",
+        "List the cities in this text: We flew from Oslo to Rome and took a train to Naples.",
+        "Give the same list as a JSON array.",
+    ),
+    ("stem", "Why does ice float on water?", "What would happen to life in lakes if ice sank?"),
+    ("humanities", "What was the Silk Road?", "Name two things besides goods that travelled along it."),
+)
 _CAPITALS = (
     "Austria Vienna, Belgium Brussels, Canada Ottawa, Chile Santiago, China Beijing, Cuba Havana, Denmark "
     "Copenhagen, Egypt Cairo, Finland Helsinki, France Paris, Germany Berlin, Greece Athens, Hungary "
@@ -45,6 +78,33 @@ _Problem = tuple[str, list[str], int]
 """Question, steps, result."""
 
 
+def write(file: Path, rows: Any) -> None:
+    """Write records, one a line."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def benchmark_files(directory: Path, seed: int = 0) -> Path:
+    """Files of all benchmarks of the suite `general`; returns the directory."""
+    train, test = arithmetic_records(seed)
+    write(directory / "gsm8k" / "train.jsonl", train.values())
+    write(directory / "gsm8k" / "test.jsonl", test.values())
+    write(directory / "humaneval" / "humaneval.jsonl", function_records(seed).values())
+    rows = [
+        {"question_id": index, "category": category, "turns": turns}
+        for index, (category, *turns) in enumerate(MT_BENCH)
+    ]
+    write(directory / "mtbench" / "question.jsonl", rows)
+    text = Path(__file__).with_name("conversations.txt").read_text(encoding="utf-8")
+    pairs = [block.split("\n", 1) for block in text.strip().split("\n\n")]
+    talks = [
+        {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]}
+        for asked, said in pairs
+    ]
+    write(directory / "loss" / "conversations.jsonl", talks)
+    return directory
+
+
 def choice_records(seed: int, count: int = 100) -> tuple[Records, Records]:
     """Multiple-choice records as MMLU's dev and test files have them: five examples a subject, then `count`.
 
@@ -58,12 +118,12 @@ def choice_records(seed: int, count: int = 100) -> tuple[Records, Records]:
         rng = random.Random(f"choices {seed} {subject}")
         stream = _distinct(draw, rng)
         for index in range(5):
-            dev[f"stand-in-dev:{subject}-{index}"] = _choice_row(subject, next(stream), rng)
+            dev[f"dev:{subject}-{index}"] = _choice_row(subject, next(stream), rng)
         streams.append((subject, stream, rng))
     test: Records = {}
     for index in range(count):
         subject, stream, rng = streams[index % len(streams)]
-        test[f"stand-in:{index}"] = _choice_row(subject, next(stream), rng)
+        test[f"test:{index}"] = _choice_row(subject, next(stream), rng)
     return dev, test
 
 
@@ -79,8 +139,8 @@ def arithmetic_records(seed: int, count: int = 40) -> tuple[Records, Records]:
         {"question": question, "answer": "\n".join([*steps, f"#### {result}"])}
         for question, steps, result in islice(_distinct(_problem, rng), 8 + count)
     ]
-    train = {f"stand-in-train:{index}": row for index, row in enumerate(rows[:8])}
-    return train, {f"stand-in:{index}": row for index, row in enumerate(rows[8:])}
+    train = {f"train:{index}": row for index, row in enumerate(rows[:8])}
+    return train, {f"test:{index}": row for index, row in enumerate(rows[8:])}
 
 
 def _distinct(draw: Callable[[random.Random], Any], rng: random.Random) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Generated function-writing problems in HumanEval's record shape: the stand-in where its file is not given.
+"""Synthetic function-writing problems in HumanEval's record shape.
 
 A family is a task with a number in it, solved twice: here, to make its hidden tests, and in text, as the
 canonical solution. A test runs the one against the other in the sandbox.
@@ -155,7 +155,7 @@ def function_records(seed: int, count: int = 24) -> dict[str, dict[str, Any]]:
         rng = random.Random(f"functions {seed} {index}")
         # Two rounds of a family never share their number.
         k = rng.randint(2, 4) + 3 * (index // len(_FAMILIES))
-        found[f"stand-in:{index}"] = _record(family, k, index, rng)
+        found[f"synthetic:{index}"] = _record(family, k, index, rng)
     return found
 
 
