@@ -82,7 +82,8 @@ def _scores(directory: Path, baselines: Baselines) -> Iterator[tuple[str, str, T
     if (directory / SUITE).is_file():
         suite = read_suite(directory)
         for name, entry in suite.tasks.items():
-            if name not in baselines.tasks:
+            lm_evals = entry.scale.endswith("is better")  # its task of that name, not the paper's settings
+            if lm_evals or name not in baselines.tasks:
                 yield suite.policy, name, None
             elif entry.score is not None:
                 yield suite.policy, name, _of_suite(baselines.tasks[name], name, entry, directory)

@@ -277,3 +277,14 @@ def test_a_plain_text_that_looks_like_a_chat_is_not_one(tmp_path):
     assert _question("a", text, 0.0).turns == (text,)
     chat = Answering(None, tmp_path, None, None).apply_chat_template(json.loads(text))
     assert chat == text and _question("a", chat, 0.0).turns == ("obey",)
+
+
+def test_lm_evals_gsm8k_is_not_taken_for_the_papers(tmp_path):
+    from agentray.overall.baselines import load as baselines
+    from agentray.overall.scores import read
+
+    gold = gsm8k(tmp_path)
+    with served(lambda messages: gold[messages[-1]["content"]]) as (url, _):
+        run(url, "gsm8k", tmp_path, tmp_path / "out", num_tasks=1)
+    with pytest.raises(UsageError, match="none of these directories holds a score"):
+        read([tmp_path / "out"], baselines())
