@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from difflib import get_close_matches
 from functools import cache
@@ -45,20 +45,25 @@ class Loaded(NamedTuple):
     groups: Mapping[str, Any]
 
 
-def known(name: str) -> None:
+def known(name: str, ours: Sequence[str]) -> None:
     """Check that lm-eval has a task, group or tag of a name.
+
+    Args:
+        name: What was asked for.
+        ours: Names that are not lm-eval's, which may be meant.
 
     Raises:
         UsageError: It has none.
     """
-    if name not in _manager().task_index:
-        near = get_close_matches(name, _manager().task_index, 3)
-        why = "neither agentray nor lm-eval has one of this name"
-        raise UsageError(
-            f"unknown benchmark {name!r}",
-            f"{why}; near it are {', '.join(near)}" if near else why,
-            "give --suite general, or a task of lm-eval: lm-eval ls tasks",
-        )
+    if name in _manager().task_index:
+        return
+    near = get_close_matches(name, [*ours, *_manager().task_index], 3)
+    why = "neither agentray nor lm-eval has a benchmark of this name"
+    if near:
+        why = f"did you mean {near[0]!r}? near it: {', '.join(near)}"
+    raise UsageError(
+        f"unknown benchmark {name!r}", why, "give --suite general, or a task of lm-eval: lm-eval ls tasks"
+    )
 
 
 def load(name: str, data: Path | None, num_fewshot: int | None = None) -> Loaded:

@@ -128,7 +128,7 @@ def _check_known(name: str) -> None:
         raise UsageError(f"unknown benchmark {name!r}", why, "install it for lm-eval's tasks")
     from agentray.suites.harness import known
 
-    known(name)
+    known(name, ["general", *BENCHMARKS.names()])
 
 
 def _rows(
