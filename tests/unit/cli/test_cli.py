@@ -63,7 +63,7 @@ def call(capsys, *arguments):
         ),
         (["evaluate", "--suite", "general", "--env", "count", "--model", "m"], "its own questions"),
         (["evaluate", "--task", "gsm8k"], "no suite is given"),
-        (["evaluate", "--env", "count", "--policy", "expert", "--model", "random"], "each says who acts"),
+        (["evaluate", "--env", "count", "--policy", "expert", "--model", "random"], "each names the policy"),
         (["runs", "show", "x", "--most", "-1"], "the command line is wrong"),
         (["report", "--set", "report.out=x"], "give agentray report RUN, or --set report.runs="),
         (["serve", "--model", "m", "--name", "n", "--port", "0"], "greater than or equal to 1"),
