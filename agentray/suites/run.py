@@ -66,6 +66,12 @@ def run(config: SuiteConfig, progress: Progress = silent) -> SuiteSummary:
         PolicyError: The model or the judge cannot answer at all.
     """
     chosen = _chosen(config)
+    if config.data is not None and not config.data.is_dir():
+        raise UsageError(
+            f"there is no data in {str(config.data)!r}",
+            f"{str(config.data)!r} is not a directory",
+            "give --data DIR with a folder for each benchmark",
+        )
     with ExitStack() as stack:
         out = config.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentray-suite-")))
         config = named(config, out)

@@ -68,8 +68,8 @@ def call(capsys, *arguments):
         (["report", "--set", "report.out=x"], "give agentray report RUN, or --set report.runs="),
         (["serve", "--model", "m", "--name", "n", "--port", "0"], "greater than or equal to 1"),
         (
-            ["evaluate", "--suite", "general", "--model", "m", "--set", "evaluate.data.gsm8k=absent"],
-            "'absent' is no directory",
+            ["evaluate", "--suite", "general", "--model", "m", "--data", "absent"],
+            "'absent' is not a directory",
         ),
         (["filter", "--run", "absent", "--out", "x"], "does not exist"),
         (
