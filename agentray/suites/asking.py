@@ -1,7 +1,7 @@
 """Asks questions by rollouts: journal, resumption, retries and deadlines are the rollout stage's.
 
-Questions go to a tasks file, the environment `prompts` asks them, and the stored trajectories are the answers.
-A question with a stored answer is not asked again, so a longer list of questions costs only the new ones.
+Questions go to a tasks file, the environment `prompts` asks them, and the trajectories are the answers. A
+question with a stored answer is not asked again, so a longer list of questions costs only the new ones.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _task(question: Question) -> Task:
 
 
 def _key(question: Question) -> str:
-    """Its task's id: the question's, and a hash of all that is asked, so a changed question is another one."""
+    """Its task's id: the question's, and a hash of what is asked, so a changed question is another one."""
     return _task(question).id
 
 
