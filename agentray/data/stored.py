@@ -8,14 +8,20 @@ from typing import Any
 
 from agentray import manifest
 from agentray.data.runs import read_plan
-from agentray.env import TextEnvironment, build, resolve
+from agentray.env import TextEnvironment, build, names, resolve
+from agentray.env.absent import absent
 from agentray.errors import DataError, UsageError
 from agentray.types import EnvSpec
 
 
 def built(name: str, settings: Mapping[str, Any]) -> TextEnvironment:
-    """The environment of stored attempts, which carry their tasks; see `located`."""
-    return located(name, settings)[1]
+    """The environment of stored attempts that are only read, such as imported ones: it may be absent.
+
+    Raises:
+        UsageError: It refuses its settings.
+        MissingDependencyError: It cannot be imported.
+    """
+    return located(name, settings)[1] if name in names() else absent(name)
 
 
 def located(name: str, settings: Mapping[str, Any]) -> tuple[EnvSpec, TextEnvironment]:
