@@ -3,7 +3,6 @@
 import pytest
 from fakes import stored_run, trajectory
 
-from agentray.data.store import read_run
 from agentray.env.absent import absent
 from agentray.errors import UsageError
 from agentray.evaluate.diagnosis import error_types
@@ -21,8 +20,7 @@ def test_its_attempts_are_scored_and_it_cannot_be_played(tmp_path, caplog):
     outcomes = read_outcomes(run)
     environments = outcomes.environments()
     assert score(outcomes.attempts, environments)["os"].mean == 0.5
-    assert [each.reward for each in read_run(run).trajectories] == [*rewards]
-    assert [error_types(each, environments["os"]) for each in attempts] == [(), (), ()]
+    assert error_types(attempts[2], environments["os"]) == ()
     assert [each.message for each in caplog.records if "'os' is not installed" in each.message]
     for ask in (environments["os"].make, lambda: environments["os"].tasks("train")):
         with pytest.raises(UsageError, match="unknown environment 'os'"):
