@@ -110,6 +110,12 @@ def test_every_command_takes_json_and_every_stage_its_settings(name, command):
     assert (name.split()[1] in STAGES) == (settings <= found)
 
 
+def test_the_readme_says_what_is_in_every_folder():
+    folders = {each.parent.name for each in ROOT.glob("agentray/*/__init__.py")}
+    tree = README[README.index("## The repository") :]
+    assert not [each for each in sorted(folders) if f" {each}/" not in tree]
+
+
 @pytest.mark.parametrize("name", names())
 def test_every_environment_is_documented(name):
     readmes = [each.read_text(encoding="utf-8") for each in ROOT.glob("environments/*/README.md")]
