@@ -75,8 +75,8 @@ class Recipe:
     """What it leaves, by name; a directory becomes a link in `out`."""
 
     def directory(self, step: Step) -> Path:
-        """Where a stage writes."""
-        return Path(step.settings.get("out", self.out / step.name))
+        """Where a stage writes; of one that writes a file, that file."""
+        return Path(step.settings.get("out", self.out / f"{step.name}{KINDS[step.run].suffix}"))
 
     def groups(self) -> list[list[Step]]:
         """Stages in the order in which they run; those of one group run together."""

@@ -51,6 +51,8 @@ class Kind:
     """Name in its manifest."""
     ray: bool = False
     """Whether it needs Ray, unless its settings say `num_workers = 0`."""
+    suffix: str = ""
+    """Of what it writes, where that is a file."""
     check: str | None = None
     """Entry point of a function that refuses to go on from a summary, given as plain data."""
 
@@ -68,10 +70,16 @@ class Kind:
 
 KINDS = {
     "fetch": Kind(FetchConfig, "agentray.recipes.stages:fetch", "fetch"),
+    "tasks": Kind(config.TasksConfig, "agentray.rollout.tasks:run", "tasks", suffix=".jsonl"),
     "rollout": Kind(
-        config.RolloutConfig, "agentray.rollout.run:run", "rollout", True, "agentray.rollout.run:check_counts"
+        config.RolloutConfig,
+        "agentray.rollout.run:run",
+        "rollout",
+        ray=True,
+        check="agentray.rollout.run:check_counts",
     ),
     "filter": Kind(config.FilterConfig, "agentray.transforms.filtering:run", "filter"),
+    "import": Kind(config.ImportConfig, "agentray.formats.transfer:import_", "import"),
     "rescore": Kind(config.RescoreConfig, "agentray.transforms.rescore:run", "rescore"),
     "transform": Kind(config.TransformConfig, "agentray.transforms.run:run", "transform"),
     "mix": Kind(config.MixConfig, "agentray.mix.run:run", "mix"),

@@ -25,7 +25,7 @@ from agentray.env import TextEnvironment, build, resolve
 from agentray.env.records import field, records
 from agentray.errors import AgentrayError, DataError, MissingDependencyError, UsageError
 from agentray.manifest import make_directory
-from agentray.types import SPLITS, EnvSpec, Split, Task
+from agentray.types import SPLITS, EnvSpec, Progress, Split, Task, silent
 
 _SHORT_GAP = 64
 """Unwanted tasks in a row that are generated and dropped; over more of them the stream starts anew."""
@@ -248,7 +248,7 @@ class TasksSummary:
     """By environment; one may have fewer than were asked for."""
 
 
-def run(config: TasksConfig) -> TasksSummary:
+def run(config: TasksConfig, progress: Progress = silent) -> TasksSummary:
     """Write tasks of a split to a file, which is replaced if it is there.
 
     Raises:
@@ -263,8 +263,14 @@ def run(config: TasksConfig) -> TasksSummary:
         for each in environments
         for task in islice(each.tasks(config.split, config.first_task), sizes[each.id])
     )
-    write_lines(config.out, lines)
+    write_lines(config.out, _counted(lines, sum(sizes.values()), progress))
     return TasksSummary(str(config.out), sizes)
+
+
+def _counted(lines: Iterable[dict[str, Any]], total: int, progress: Progress) -> Iterator[dict[str, Any]]:
+    for number, each in enumerate(lines, 1):
+        yield each
+        progress(number, total)
 
 
 def line(environment: TextEnvironment, task: Task) -> dict[str, Any]:

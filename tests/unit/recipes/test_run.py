@@ -156,3 +156,26 @@ def test_a_rollout_whose_attempts_all_failed_ends_the_recipe_also_when_it_is_run
         with pytest.raises(DataError, match="'played': all 6 attempts failed") as caught:
             go()
         assert "the browser died" in caught.value.why
+
+
+def test_tasks_are_drawn_once_and_played_from_their_file(go, tmp_path):
+    text = """
+    [stages.drawn]
+    run = "tasks"
+    envs = ["count"]
+    split = "test"
+    num_tasks = 5
+    [stages.played]
+    run = "rollout"
+    tasks = "{drawn}"
+    num_workers = 0
+    [stages.kept]
+    run = "transform"
+    runs = ["{played}"]
+    apply = ["completed", "distinct"]
+    [results]
+    number = "{kept.kept}"
+    """
+    summary, _ = go(text=text)
+    assert summary.results["number"] == 5
+    assert len((tmp_path / "out" / "drawn.jsonl").read_text().splitlines()) == 5
