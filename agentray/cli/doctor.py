@@ -88,11 +88,10 @@ def _cpus() -> Check:
 
 def _memory() -> Check:
     found = available_bytes()
-    detail = "unknown" if found is None else f"{found / 2**30:.1f} GiB free"
     return Check(
         "memory",
-        found is None or found >= _MEMORY_BYTES,
-        detail,
+        found >= _MEMORY_BYTES,
+        f"{found / 2**30:.1f} GiB free",
         f"end other programs: an engine takes about {_MEMORY_BYTES >> 30} GiB",
     )
 

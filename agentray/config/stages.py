@@ -86,8 +86,8 @@ class EpisodeSettings(Settings):
     """Task `i` uses `seed + i`, each further sample of it a fixed stride more: worker counts change no seed,
     and equal seeds pair two runs."""
     num_workers: int | None = Field(None, ge=0)
-    """Rollout actors; None takes one per CPU of this machine, at most four. 0 plays in this process, without
-    Ray: for scripted policies and endpoints."""
+    """Rollout actors; None takes one per CPU of the cluster, with 8 or more of the `in_flight` episodes each.
+    0 plays in this process, without Ray: for scripted policies and endpoints."""
     in_flight: int = Field(64, ge=1)
     """Episodes running at once, over all workers."""
     turn_timeout_s: float = Field(120.0, gt=0)

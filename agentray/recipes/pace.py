@@ -203,14 +203,14 @@ def peak_memory() -> Iterator[Callable[[], int]]:
     """
     from agentray.serving.run import available_bytes
 
-    before = available_bytes() or 0
+    before = available_bytes()
     lowest = before
     stop = threading.Event()
 
     def watch() -> None:
         nonlocal lowest
         while not stop.wait(0.5):
-            lowest = min(lowest, available_bytes() or lowest)
+            lowest = min(lowest, available_bytes())
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

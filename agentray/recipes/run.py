@@ -198,10 +198,10 @@ class _Running:
         works = {step.name: self._work(step) for step in wanted}
         with ExitStack() as stack:
             if any(each.uses_ray for each in works.values()):
-                from agentray.rollout.pool import kept_engines
+                from agentray.rollout.engines import ENGINES
 
                 self._connect()
-                stack.enter_context(kept_engines())
+                stack.enter_context(ENGINES.kept())
             others = {step.name: _InThread(works[step.name].run) for step in wanted[1:]}
             for step in wanted:
                 started = time.monotonic()

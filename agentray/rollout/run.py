@@ -230,7 +230,7 @@ async def _workers(
         return
     from agentray.rollout.pool import default_num_workers, open_pool
 
-    num_workers = config.num_workers or default_num_workers()
+    num_workers = config.num_workers or default_num_workers(config.in_flight)
     limits = replace(limits, in_flight=-(-config.in_flight // num_workers))
     pool = open_pool(
         specs,

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from agentray.cluster import connected
 from agentray.compat import serve_controller
 from agentray.config import ServeConfig
@@ -98,14 +100,9 @@ def base_url(config: ServeConfig) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{config.port}/v1"
 
 
-def available_bytes() -> int | None:
-    """Memory that programs can still get; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    fields = dict(line.split(":", 1) for line in lines)
-    return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
+def available_bytes() -> int:
+    """Memory that programs can still get."""
+    return int(psutil.virtual_memory().available)
 
 
 def _check_port(host: str, port: int) -> None:
@@ -131,7 +128,7 @@ def _check_port(host: str, port: int) -> None:
 def _check_memory(config: ServeConfig, model: Path) -> None:
     """On CPU, weights and cache must fit into what is free now."""
     available = available_bytes()
-    if config.engine.num_gpus or available is None or not model.is_dir():
+    if config.engine.num_gpus or not model.is_dir():
         return
     weights = sum(file.stat().st_size for file in model.glob("*.safetensors"))
     if config.engine.dtype == "float32":

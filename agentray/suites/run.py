@@ -177,10 +177,10 @@ def _answered(config: SuiteConfig, rows: Sequence[Row], progress: Progress) -> d
     results: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
         if not is_endpoint(config.policy):
-            from agentray.rollout.pool import kept_engines
+            from agentray.rollout.engines import ENGINES
 
             stack.enter_context(connected())
-            stack.enter_context(kept_engines())
+            stack.enter_context(ENGINES.kept())
         for asked_by in ("likelihood", "reply"):
             with Likelihoods(lambda: of_text(config)) as likelihoods:
                 for row in rows:

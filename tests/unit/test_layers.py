@@ -83,13 +83,13 @@ THIRD_PARTY = {
     "overall": {"pydantic"},
     "report": {"numpy", "jinja2", "markupsafe", "pydantic", "transformers", "tokenizers"},
     "tune": {"ray"},
-    "serving": {"ray", "vllm", "starlette", "fastapi", "pydantic", "transformers"},
+    "serving": {"ray", "psutil", "vllm", "starlette", "fastapi", "pydantic", "transformers"},
     "recipes": {"pydantic"},
     "cli": {"typer", "rich", "pydantic", "ray"},
     "__main__": set(),
     "__init__": set(),
 }
-RAY_IN_ROLLOUT = {"pool.py", "metrics.py"}
+RAY_IN_ROLLOUT = {"pool.py", "engines.py", "metrics.py"}
 KNOWN = set().union(*THIRD_PARTY.values()) | {
     "click",
     "pandas",
