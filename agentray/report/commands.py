@@ -19,9 +19,12 @@ def command(run: RunCost) -> str:
         return ""
     default = _SETTINGS[run.stage](envs=["any"], out="any").model_dump(mode="json")
     changed = {name: value for name, value in run.config.items() if value != default.get(name)}
+    if changed.get("tasks"):  # the file says what these would
+        changed |= dict.fromkeys(("envs", "split", "num_tasks", "first_task"))
     named = [part for env in changed.pop("envs", None) or () for part in ("--env", str(env))]
-    if out := changed.pop("out", None):
-        named += ["--out", str(out)]
+    for option in ("tasks", "out"):
+        if value := changed.pop(option, None):
+            named += [f"--{option}", str(value)]
     settings = {run.stage: changed, "env": changed.pop("env", {})}
     sets = [part for line in _lines(settings, {run.stage: default}) for part in ("--set", line)]
     return shlex.join(["agentray", run.stage, *named, *sets])

@@ -8,7 +8,7 @@ import statistics
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,13 +81,35 @@ def read_run(
 ) -> Run:
     """One run; its attempts are read once, and only those at the chosen tasks are kept."""
     environments = outcomes.environments()
-    errors, cost, shown = ErrorTable(environments), _Cost(), []
+    errors, shown = ErrorTable(environments), []
+    counts: Counter[str] = Counter()
+    durations = array("d")
     for each in attempts:
         findings = errors.add(each)
-        cost.add(each)
+        durations.append(each.duration_s)
+        counts["turns"] += len(each.turns)
+        for usage in filter(None, (turn.reply.usage for turn in each.turns)):
+            counts["prompt_tokens"] += usage.prompt_tokens
+            counts["completion_tokens"] += usage.completion_tokens
         if chosen is None or (each.task.env, each.task.fingerprint + each.task.id) in chosen:
             shown.append((each, findings))
-    return Run(name, outcomes, environments, cost.of(name, outcomes, document), errors.counts(), shown)
+    cost = RunCost(
+        name=name,
+        directory=str(outcomes.directory),
+        policies=sorted({each.policy for each in outcomes.attempts}),
+        attempts=len(outcomes.attempts),
+        scored=sum(each.reward is not None for each in outcomes.attempts),
+        truncated=sum(each.status == "truncated" for each in outcomes.attempts),
+        failed=sum(each.status == "failed" for each in outcomes.attempts),
+        turns=counts["turns"],
+        prompt_tokens=counts.get("prompt_tokens"),
+        completion_tokens=counts.get("completion_tokens"),
+        attempt_s=statistics.median(durations),
+        wall_s=document.wall_s,
+        stage=document.stage,
+        config=dict(document.config),
+    )
+    return Run(name, outcomes, environments, cost, errors.counts(), shown)
 
 
 def _chosen(runs: Sequence[Outcomes], most: int) -> set[Task] | None:
@@ -117,44 +139,6 @@ def run_names(directories: Sequence[Path]) -> list[str]:
         name if names.count(name) == 1 else f"{name} ({names[: index + 1].count(name)})"
         for index, name in enumerate(names)
     ]
-
-
-@dataclass
-class _Cost:
-    """What a run took, attempt by attempt."""
-
-    turns: int = 0
-    tokens: Counter[str] = field(default_factory=Counter)
-    durations: array[float] = field(default_factory=lambda: array("d"))
-
-    def add(self, attempt: Trajectory) -> None:
-        """Count an attempt."""
-        self.turns += len(attempt.turns)
-        self.durations.append(attempt.duration_s)
-        for turn in attempt.turns:
-            if turn.reply.usage is not None:
-                self.tokens["prompt"] += turn.reply.usage.prompt_tokens
-                self.tokens["completion"] += turn.reply.usage.completion_tokens
-
-    def of(self, name: str, outcomes: Outcomes, document: manifest.Manifest) -> RunCost:
-        """The cost of a run whose attempts were added."""
-        attempts = outcomes.attempts
-        return RunCost(
-            name=name,
-            directory=str(outcomes.directory),
-            policies=sorted({each.policy for each in attempts}),
-            attempts=len(attempts),
-            scored=sum(each.reward is not None for each in attempts),
-            truncated=sum(each.status == "truncated" for each in attempts),
-            failed=sum(each.status == "failed" for each in attempts),
-            turns=self.turns,
-            prompt_tokens=self.tokens.get("prompt"),
-            completion_tokens=self.tokens.get("completion"),
-            attempt_s=statistics.median(self.durations),
-            wall_s=document.wall_s,
-            stage=document.stage,
-            config=dict(document.config),
-        )
 
 
 def errors(runs: Sequence[Run]) -> dict[str, Errors]:

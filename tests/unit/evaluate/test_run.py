@@ -27,6 +27,7 @@ def test_an_evaluation_writes_its_scores_and_signs_with_its_own_name(tmp_path):
     assert document.stage == "evaluate" and document.config["env"] == {"count": {"max_turns": 30}}
     assert document.counts["scores"]["count"] == json.loads(json.dumps(asdict(summary.scores["count"])))
     assert document.counts["planned"] == document.counts["completed"] == 5
+    assert document.counts["environments"]["count"]["settings"]["max_turns"] == 30
     found = read_scores(tmp_path)
     assert found.policies["expert"]["count"].mean == summary.scores["count"].mean == 1.0
     assert found.settings == {"count": {"max_turns": 30}}

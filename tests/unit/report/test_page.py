@@ -11,7 +11,7 @@ from importlib.resources import files
 import pytest
 
 from agentray.config import EvaluateConfig, RolloutConfig, load
-from agentray.report import charts
+from agentray.report import charts, records
 from agentray.report.archive import Archive, pack
 from agentray.report.markup import environment
 from agentray.report.page import write_page
@@ -207,15 +207,18 @@ def assert_safe(page: Page) -> None:
     assert "http://" not in page.source and "https://" not in page.source
 
 
+def fields(kind):
+    return getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", ())
+
+
+OWN = {name for kind in vars(records).values() for name in fields(kind)} | {"before", "after", "held_out"}
+OWN |= {*GROUP, "policies", "tasks", "taken", "full", "id", "title", "rule"} | set(SINGLE) | set(ROW)
+
+
 def poisoned(value):
-    """The report with a hostile text in the place of every text and every name that is not its own."""
+    """The report with a hostile text in the place of every text, and of every name that is not its own."""
     if isinstance(value, dict):
-        own = {*Report.model_fields, *RUN, *ROW, *GROUP, "types", "count", "of", "counts", "before", "after"}
-        own |= {*REPORT["training"], *REPORT["data"], *REPORT["general"], *REPORT["recipe"], "policies"}
-        own |= {"tasks", "policy", "trials", "eta", "label", "rule", "id", "baselines", "minutes", "cut"}
-        own |= {"recommended_eta", "general_after", "taken", "full", "skipped", "scale", "score", "interval"}
-        own |= {"held_out", "synthetic"}
-        return {key if key in own else STORED: poisoned(inner) for key, inner in value.items()}
+        return {key if key in OWN else STORED: poisoned(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [poisoned(inner) for inner in value]
     return STORED if isinstance(value, str) and value != "held_in" else value
@@ -234,7 +237,7 @@ def test_headline_and_sections_say_the_numbers(page):
     assert "From 0% to 83% on database and from 3% to 61% on alfworld" in text
     for part in (
         *("p < 0.001", "72% to 90%", "+83 +70 to +92", "9 points", "smallest difference"),
-        *("before and third", "Left out: database: 3 of before, 2 of after."),
+        *("before and third", "Not compared: database: 3 of before, 2 of after."),
         *("select60", "update few4", "database has fewer than 10 attempts in update"),
         *("held-out1.23", "v7", "webarena: synthetic tasks"),
         *("Real records", "0% → 25%"),
@@ -249,8 +252,10 @@ def test_headline_and_sections_say_the_numbers(page):
 def test_hostile_names_and_texts_are_shown_and_close_nothing(page):
     hostile = page(poisoned(REPORT))
     assert_safe(hostile)
-    assert "<img src=x onerror=alert(1)>" in hostile.text
     assert "{{ x }}" in hostile.text
+    for section in ("scores", "overall", "pairs", "general", "errors", "training", "data", "cost", "reproduce"):
+        shown = re.search(rf'<section id="{section}".*?</section>', hostile.source, re.DOTALL)[0]
+        assert "&lt;img src=x onerror=alert(1)&gt;" in shown, section
 
 
 @pytest.mark.parametrize("part", sorted(REPORT))
@@ -307,6 +312,13 @@ def test_the_page_says_how_to_repeat_a_run(page, config):
     if "--out" in arguments:
         given["out"] = arguments[arguments.index("--out") + 1]
     assert load(type(config), stage, overrides=sets, values=given) == config
+
+
+def test_a_run_of_a_tasks_file_is_repeated_with_the_file(page):
+    config = {**ROLLOUT.model_dump(mode="json"), "tasks": "some tasks.jsonl", "split": "test"}
+    shown = page({"runs": [{**RUN, "config": config}]}).text
+    assert "agentray rollout --tasks 'some tasks.jsonl' --out 'runs/a b' --set" in shown
+    assert "--env count" not in shown and "rollout.split" not in shown
 
 
 def test_a_name_that_a_template_does_not_know_is_an_error():

@@ -47,7 +47,7 @@ def test_runs_of_other_tasks_are_compared_on_what_both_scored(tmp_path):
     _, document, page = report(tmp_path / "report", before, after)
     assert document["scores"]["count"]["n"] == 1
     assert document["left_out"] == {"tuned": {"count": {"before": 3, "after": 2}}}
-    assert "Left out: count: 3 of base, 2 of tuned." in page
+    assert "Not compared: count: 3 of base, 2 of tuned." in page
 
 
 def test_one_run_is_shown_without_a_comparison(tmp_path):
