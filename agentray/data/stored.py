@@ -14,14 +14,21 @@ from agentray.errors import DataError, UsageError
 from agentray.types import EnvSpec
 
 
-def built(name: str, settings: Mapping[str, Any]) -> TextEnvironment:
+def built(name: str, settings: Mapping[str, Any], recorded: Mapping[str, Any]) -> TextEnvironment:
     """The environment of stored attempts that are only read, such as imported ones: it may be absent.
+
+    Args:
+        name: Its id.
+        settings: Those that the attempts were made with.
+        recorded: What their run recorded of it; used where it is absent.
 
     Raises:
         UsageError: It refuses its settings.
         MissingDependencyError: It cannot be imported.
     """
-    return located(name, settings)[1] if name in names() else absent(name)
+    if name in names():
+        return located(name, settings)[1]
+    return absent(name, **{key: recorded[key] for key in ("family", "reward_threshold") if key in recorded})
 
 
 def located(name: str, settings: Mapping[str, Any]) -> tuple[EnvSpec, TextEnvironment]:

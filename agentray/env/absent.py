@@ -9,13 +9,13 @@ from typing import ClassVar, NoReturn, cast
 
 from agentray.env.base import Hosting, TextEnvironment
 from agentray.env.registry import resolve
-from agentray.types import Split, Task
+from agentray.types import Family, Split, Task
 
 _log = logging.getLogger(__name__)
 
 
 class Absent(TextEnvironment):
-    """Not installed: it has no rules, no error types of its own, and rewards count as success from 1."""
+    """Not installed: it has no rules and no error types of its own."""
 
     hosting: ClassVar[Hosting] = Hosting("inline")
 
@@ -41,11 +41,19 @@ class Absent(TextEnvironment):
 
 
 @cache
-def absent(name: str) -> TextEnvironment:
-    """What stands for an environment that is not installed; says once that it does."""
+def absent(name: str, family: Family = "held_in", reward_threshold: float = 1.0) -> TextEnvironment:
+    """In place of an environment that is not installed; says so once.
+
+    Args:
+        name: Its id.
+        family: What a run recorded of it.
+        reward_threshold: Likewise.
+    """
     _log.warning(
         "environment %r is not installed: error types and figures of its own are missing, and rewards count "
-        "as success from 1",
+        "as success from %g",
         name,
+        reward_threshold,
     )
-    return cast(TextEnvironment, type(name, (Absent,), {"id": name, "description": Absent.description})())
+    known = {"id": name, "family": family, "reward_threshold": reward_threshold}
+    return cast(TextEnvironment, type(name, (Absent,), {**known, "description": Absent.description})())

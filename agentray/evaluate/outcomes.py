@@ -50,6 +50,8 @@ class Outcomes:
     attempts: Sequence[Outcome]
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Settings by environment id, as the run's manifest has them."""
+    recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the run recorded of its environments, for where they are not installed."""
 
     def environments(self) -> dict[str, TextEnvironment]:
         """The environments of the attempts, by id, with the run's own settings.
@@ -59,7 +61,7 @@ class Outcomes:
             MissingDependencyError: One cannot be imported.
         """
         return {
-            name: built(name, self.settings.get(name) or {})
+            name: built(name, self.settings.get(name) or {}, self.recorded.get(name) or {})
             for name in sorted({each.env for each in self.attempts})
         }
 
@@ -100,7 +102,8 @@ def read_outcomes(directory: Path, plan: RolloutConfig | None = None) -> Outcome
         raise DataError(
             f"{str(directory)!r} holds no attempt", "all its files are empty", "run its rollout again"
         )
-    return Outcomes(directory, chosen, settings_of(directory))
+    recorded = document.counts.get("environments") or {}
+    return Outcomes(directory, chosen, settings_of(directory), recorded)
 
 
 def iterate_attempts(directory: Path) -> Iterator[Trajectory]:

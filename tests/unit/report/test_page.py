@@ -253,7 +253,17 @@ def test_hostile_names_and_texts_are_shown_and_close_nothing(page):
     hostile = page(poisoned(REPORT))
     assert_safe(hostile)
     assert "{{ x }}" in hostile.text
-    for section in ("scores", "overall", "pairs", "general", "errors", "training", "data", "cost", "reproduce"):
+    for section in (
+        "scores",
+        "overall",
+        "pairs",
+        "general",
+        "errors",
+        "training",
+        "data",
+        "cost",
+        "reproduce",
+    ):
         shown = re.search(rf'<section id="{section}".*?</section>', hostile.source, re.DOTALL)[0]
         assert "&lt;img src=x onerror=alert(1)&gt;" in shown, section
 
