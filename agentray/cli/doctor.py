@@ -18,7 +18,7 @@ from pathlib import Path
 
 from agentray import sandbox
 from agentray.cluster import listens
-from agentray.env import registry
+from agentray.env import ENVIRONMENTS
 from agentray.errors import MissingDependencyError, UsageError
 from agentray.models import KNOWN, cache_directory
 from agentray.plugins import Seam, load_attribute
@@ -38,9 +38,12 @@ _OPTIONAL = (
 )
 """Module, extra that brings it, names of its distribution."""
 _SEAMS = (
+    "agentray.env.registry:ENVIRONMENTS",
     "agentray.policy.resolve:POLICIES",
     "agentray.transforms.base:TRANSFORMS",
+    "agentray.train.registry:METHODS",
     "agentray.formats.registry:FORMATS",
+    "agentray.suites.benchmark:BENCHMARKS",
     "agentray.recipes.recipe:RECIPES",
 )
 """Where each kind of plugin is registered."""
@@ -67,7 +70,6 @@ def diagnose() -> list[Check]:
         _cache(),
         *(_package(*row) for row in _OPTIONAL),
         _gpu(),
-        _environments(),
         *map(_plugins, _SEAMS),
         _cluster(),
         _sandbox(),
@@ -148,17 +150,6 @@ def _gpu() -> Check:
     return Check("gpu", True, "; ".join(names) or "none; everything runs on CPU")
 
 
-def _environments() -> Check:
-    """There is something to act in: more than the toy that is built in."""
-    found = registry.names()
-    return Check(
-        "environments",
-        any(name != "count" for name in found),
-        ", ".join(found),
-        "pip install agentray-database, or another plugin",
-    )
-
-
 def _plugins(place: str) -> Check:
     """What is registered for one seam; only what others registered is imported, to see whether it can be."""
     seam: Seam = load_attribute(place)
@@ -172,7 +163,9 @@ def _plugins(place: str) -> Check:
     detail = [", ".join(name for name in seam.names() if name not in problems)]
     detail += [f"{error.what}: {error.why}" for error in problems.values()]
     fixes = [error.fix for error in problems.values()]
-    return Check(seam.group.removeprefix("agentray."), not problems, "; ".join(detail), "; ".join(fixes))
+    if seam is ENVIRONMENTS and seam.names() == sorted(seam.built_in):
+        fixes.append("pip install agentray-database, or another environment")
+    return Check(seam.group.removeprefix("agentray."), not fixes, "; ".join(detail), "; ".join(fixes))
 
 
 def _cluster() -> Check:

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentray import plugins
 from agentray.config import validated
 from agentray.train.methods.base import Method
+from agentray.train.registry import METHODS
 
 __all__ = ["METHODS", "Method", "build"]
-
-METHODS = plugins.Seam(
-    "training method",
-    {"full": "agentray.train.methods.full:Full", "distill": "agentray.train.methods.distill:Distill"},
-    hint="--set train.method=full",
-)
 
 
 def build(table: Mapping[str, Any]) -> Method:
