@@ -1,4 +1,4 @@
-"""The doctor lists the plugins of every seam at once, and says what to install where nothing can be played."""
+"""The doctor lists the plugins of every seam, and says what to install where nothing can be played."""
 
 import subprocess
 import sys
