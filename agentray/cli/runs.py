@@ -29,5 +29,11 @@ def show_(
     from agentray.env import build, resolve
 
     plan = read_plan(directory)
-    thresholds = {env: build(resolve(env, plan["env"].get(env))).reward_threshold for env in plan["envs"]}
+    found = plan.get("environments") or {}
+    thresholds = {
+        env: found[env]["reward_threshold"]
+        if env in found
+        else build(resolve(env, plan["env"].get(env))).reward_threshold
+        for env in {**dict.fromkeys(plan["envs"]), **found}
+    }
     console.show(show(directory, thresholds, most=most), as_json=as_json)

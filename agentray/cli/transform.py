@@ -15,7 +15,9 @@ from agentray.config import TransformConfig
 def transform(
     run: Annotated[list[Path] | None, typer.Option(help="Run directory; may be repeated.")] = None,
     apply: Annotated[list[str] | None, typer.Option(help="Name of a step; may be repeated.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Whom steps may ask: an endpoint or a plugin.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Policy that steps may ask: an endpoint or a plugin.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model to ask an endpoint for.")] = None,
     out: Out = None,
     config: ConfigFile = None,

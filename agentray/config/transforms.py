@@ -40,7 +40,8 @@ class TransformConfig(Settings):
     settings: dict[str, dict[str, Any]] = Field({})
     """Settings per transform, by name."""
     policy: str | None = None
-    """Whom transforms may ask: an `http(s)://…/v1` endpoint, several with commas between, or a plugin."""
+    """The policy that transforms may ask: a plugin, or an `http(s)://…/v1` endpoint, several with commas
+    between."""
     model: str | None = None
     """Model name to ask an endpoint for; None takes the first it lists. Where it is given, an interrupted
     chain may go on with the same model at another address."""

@@ -6,7 +6,7 @@
 
 Each also says when (`at`, in seconds of the wall clock: for people, nothing is decided by it). An attempt's
 lines, put together, are its row in the store; those of an attempt that has not ended are what it
-is resumed from. A line cut short by a crash was never acknowledged and is left out.
+is resumed from. A line cut short by a crash was never acknowledged and is ignored.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Assembler:
 
     open: dict[str, list[bytes]] = field(default_factory=dict)
     unreadable: int = 0
-    """Lines that are no entry, or continue what never began."""
+    """Lines that are not entries, or continue what never began."""
     _documents: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """What the lines in `open` say."""
 

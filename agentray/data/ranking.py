@@ -22,8 +22,10 @@ from agentray.data.records import SCHEMA
 
 COLUMNS = ("reward",)
 """What a reader must collect to be ranked."""
-_CHUNK_BYTES = 96 * 2**20
-"""About how much is sorted in memory at once; at most four times as much is held."""
+_CHUNK_BYTES = 32 * 2**20
+"""About how much is sorted in memory at once; some six times as much is held meanwhile."""
+_MOST_FILES = 256
+"""They are open at once, and a process may not have many more: very large runs are sorted in larger parts."""
 _BATCH_ROWS = 256
 _PLACE, _RUN = "_place", "_run"
 
@@ -54,7 +56,8 @@ def best_first(readers: Sequence[RunReader], scratch: Path) -> Iterator[Ranked]:
         return
     scratch.mkdir(parents=True, exist_ok=True)
     try:
-        paths = _spread(chain([first, second], chunks), first.num_rows, len(places), scratch)
+        rows_per_file = max(first.num_rows, -(-len(places) // _MOST_FILES))
+        paths = _spread(chain([first, second], chunks), rows_per_file, len(places), scratch)
         first = second = None  # from here on one file's rows are in memory
         for path in paths:
             with pa.ipc.open_stream(path) as stream:
@@ -105,7 +108,7 @@ def _chunks(readers: Sequence[RunReader], places: np.ndarray[Any, np.dtype[np.in
 
 
 def _spread(chunks: Iterator[pa.Table], rows_per_file: int, num_rows: int, scratch: Path) -> list[Path]:
-    """Files of consecutive places, each of about one chunk's rows."""
+    """Files of consecutive places, each with so many rows."""
     num_files = -(-num_rows // rows_per_file)
     paths = [scratch / f"{number:06d}.arrow" for number in range(num_files)]
     edges = np.arange(num_files + 1) * rows_per_file

@@ -1,4 +1,4 @@
-"""The environments of stored attempts, with the settings that they were made with."""
+"""The environments of stored attempts, as their run recorded them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,39 @@ from agentray.errors import DataError, UsageError
 from agentray.types import EnvSpec
 
 
-def built(name: str, settings: Mapping[str, Any], recorded: Mapping[str, Any]) -> TextEnvironment:
+def recorded(directory: Path) -> dict[str, dict[str, Any]]:
+    """What a run says of its environments, by id: `settings`, `reward_threshold`, `version` and others.
+
+    Runs of earlier versions tell their settings only; an unfinished one has them in its plan.
+
+    Raises:
+        DataError: The manifest cannot be read.
+    """
+    if manifest.is_complete(directory):
+        written = manifest.read(directory)
+        found, settings = written.counts.get("environments"), written.config.get("env")
+    else:
+        try:
+            plan = read_plan(directory)
+        except UsageError:
+            return {}
+        found, settings = plan.get("environments"), plan["env"]
+    plain = {name: {"settings": each} for name, each in (settings or {}).items()}
+    return {**plain, **(found or {})}
+
+
+def settings_of(directory: Path) -> dict[str, dict[str, Any]]:
+    """Settings per environment id that a run was made with; see `recorded`."""
+    return {name: dict(each.get("settings") or {}) for name, each in recorded(directory).items()}
+
+
+def built(name: str, settings: Mapping[str, Any], record: Mapping[str, Any]) -> TextEnvironment:
     """The environment of stored attempts that are only read, such as imported ones: it may be absent.
 
     Args:
         name: Its id.
         settings: Those that the attempts were made with.
-        recorded: What their run recorded of it; used where it is absent.
+        record: What their run recorded of it; used where it is absent.
 
     Raises:
         UsageError: It refuses its settings.
@@ -28,11 +54,13 @@ def built(name: str, settings: Mapping[str, Any], recorded: Mapping[str, Any]) -
     """
     if name in names():
         return located(name, settings)[1]
-    return absent(name, **{key: recorded[key] for key in ("family", "reward_threshold") if key in recorded})
+    return absent(name, **{key: record[key] for key in ("family", "reward_threshold") if key in record})
 
 
 def located(name: str, settings: Mapping[str, Any]) -> tuple[EnvSpec, TextEnvironment]:
     """The environment of stored attempts, and how to build it elsewhere.
+
+    Where the file of its tasks has gone, it is built without that file.
 
     Raises:
         UsageError: It is not installed, or refuses its settings.
@@ -47,18 +75,3 @@ def located(name: str, settings: Mapping[str, Any]) -> tuple[EnvSpec, TextEnviro
             raise
         spec = resolve(name, {key: value for key, value in settings.items() if key != "data"})
         return spec, build(spec)
-
-
-def settings_of(directory: Path) -> dict[str, dict[str, Any]]:
-    """Settings per environment id that a run was made with, or the runs that a filter read.
-
-    Raises:
-        DataError: The manifest cannot be read.
-    """
-    if manifest.is_complete(directory):
-        written = manifest.read(directory)
-        return dict(written.counts.get("env") or written.config.get("env") or {})
-    try:
-        return dict(read_plan(directory)["env"])
-    except UsageError:
-        return {}

@@ -63,7 +63,7 @@ def run(config: FilterConfig, progress: Progress = silent) -> FilterSummary:
         kept_by_env=dict(counts.kept_by_env),
         set_aside=counts.set_aside,
     )
-    return stage.complete(summary, within={"env": contexts.settings()})
+    return stage.complete(summary, within={"environments": contexts.environments()})
 
 
 def _steps(config: FilterConfig) -> list[Step]:

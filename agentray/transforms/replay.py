@@ -47,7 +47,7 @@ async def rescore(trajectory: Trajectory, host: Host, timeout_s: float) -> Verdi
     """Score one attempt again.
 
     Args:
-        trajectory: The record. One that the machinery lost has no verdict and stays as it is.
+        trajectory: The record. One that an infrastructure failure ended has no verdict and stays as it is.
         host: Its environment, with today's settings. If it brings `rescore`, that decides.
         timeout_s: Longest time for the episode.
     """

@@ -37,7 +37,7 @@ class Rescore(Transform):
 
     Args:
         settings: The checked settings.
-        seen: Told every verdict, as soon as it is there.
+        seen: Called with every verdict, in the order in which they come.
     """
 
     class Settings(Transform.Settings):
@@ -117,8 +117,10 @@ def run(config: RescoreConfig, progress: Progress = silent) -> RescoreSummary:
         (made.directory / REJECTED).unlink()
         stage.begin()
         made.move()
-    stage.config = config.model_copy(update={"env": contexts.settings()})
-    return stage.complete(summary)
+    environments = contexts.environments()
+    settings = {name: each.get("settings") or {} for name, each in environments.items()}
+    stage.config = config.model_copy(update={"env": settings})
+    return stage.complete(summary, within={"environments": environments})
 
 
 async def _run(chain: Chain, contexts: Contexts, progress: Progress) -> None:
@@ -188,8 +190,8 @@ class _Report:
         if after is None:
             self._refused[str(verdict.reason)] += 1
             self.first_refusal = self.first_refusal or verdict.detail
-            told = {"reason": verdict.reason, "detail": verdict.detail}
-            _write(self._refusals, {"key": before.key, **told, "turn": verdict.turn})
+            why = {"reason": verdict.reason, "detail": verdict.detail}
+            _write(self._refusals, {"key": before.key, **why, "turn": verdict.turn})
             return
         if verdict.changed:
             self._changed += 1

@@ -27,7 +27,7 @@ class MinReward(Rule):
         """Which reward is enough."""
 
         threshold: float | None = None
-        """Least reward; None takes each environment's own."""
+        """Least reward; None takes what each run had, or else its environment's own."""
 
     settings: Settings
 
@@ -37,7 +37,7 @@ class MinReward(Rule):
             return "unscored"
         threshold = self.settings.threshold
         if threshold is None:
-            threshold = context.environment.reward_threshold
+            threshold = context.reward_threshold
         return None if trajectory.reward >= threshold else "low_reward"
 
 

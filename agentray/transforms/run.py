@@ -75,7 +75,7 @@ def run(config: TransformConfig, progress: Progress = silent) -> TransformSummar
     stage.begin()
     remembers = any(inspect.iscoroutinefunction(step.__call__) for _, step in steps)
     outcomes = Outcomes(config.out) if remembers else None
-    counts, env = asyncio.run(_run(config, steps, policy, outcomes, progress))
+    counts, environments = asyncio.run(_run(config, steps, policy, outcomes, progress))
     if not counts.kept:
         raise _nothing_kept(config, counts, outcomes)
     if outcomes:
@@ -89,7 +89,7 @@ def run(config: TransformConfig, progress: Progress = silent) -> TransformSummar
         reused=outcomes.reused if outcomes else 0,
         set_aside=counts.set_aside,
     )
-    return stage.complete(summary, within={"env": env})
+    return stage.complete(summary, within={"environments": environments})
 
 
 def _steps(config: TransformConfig) -> list[Step]:
@@ -109,10 +109,10 @@ def _steps(config: TransformConfig) -> list[Step]:
 
 
 def _policy(config: TransformConfig) -> PolicySpec | None:
-    """Whom steps may ask.
+    """The policy that steps may ask.
 
     Raises:
-        UsageError: There is no such policy, or it can only play.
+        UsageError: There is no such policy, or it cannot be asked about stored attempts.
     """
     if config.policy is None:
         return None
@@ -159,13 +159,13 @@ async def _run(
     outcomes: Outcomes | None,
     progress: Progress,
 ) -> tuple[Counts, dict[str, dict[str, Any]]]:
-    """What became of the trajectories, and the settings of their environments."""
+    """What became of the trajectories, and what is known of their environments."""
     try:
         async with _asked(config, policy) as asked:
             contexts = Contexts(config.runs, config.env, asked)
             try:
                 chain = Chain(steps, config.runs, config.out, contexts, config.in_flight, outcomes)
-                return await chain.run(progress), contexts.settings()
+                return await chain.run(progress), contexts.environments()
             finally:
                 await contexts.close()
     finally:

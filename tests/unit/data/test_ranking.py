@@ -35,8 +35,9 @@ def runs(tmp_path):
     return places
 
 
-@pytest.mark.parametrize("chunk_bytes", [1, 20_000, 10**9])
-def test_the_best_come_first_however_much_is_sorted_in_memory(runs, tmp_path, monkeypatch, chunk_bytes):
+@pytest.mark.parametrize(("chunk_bytes", "most_files"), [(1, 256), (1, 2), (20_000, 256), (10**9, 256)])
+def test_the_best_come_first_whatever_fits_into_memory(runs, tmp_path, monkeypatch, chunk_bytes, most_files):
+    monkeypatch.setattr(ranking, "_MOST_FILES", most_files)
     monkeypatch.setattr(ranking, "_CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr("agentray.data.reading._BATCH_ROWS", 7)
     found = order(runs, tmp_path / "scratch")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -69,6 +70,18 @@ def test_the_settings_are_those_of_the_run_unless_others_are_given(tmp_path, mon
     assert summary.kept == kept
     again = run(FilterConfig(runs=[tmp_path / "out"], out=tmp_path / "again"))
     assert again.kept == kept
+
+
+def test_the_threshold_that_the_run_recorded_needs_no_environment(tmp_path):
+    task = replace(trajectory().task, env="not_installed")
+    stored_run(tmp_path / "run", [trajectory(task=task, reward=0.5)])
+    known = {"environments": {"not_installed": {"settings": {}, "reward_threshold": 0.5, "version": "1"}}}
+    manifest.write(tmp_path / "run", manifest.Manifest("rollout", {"env": {}}, known))
+    config = FilterConfig(runs=[tmp_path / "run"], out=tmp_path / "out")
+    assert run(config).kept == 1
+    assert manifest.read(tmp_path / "out").counts["environments"] == known["environments"]
+    with pytest.raises(UsageError, match="not_installed"):
+        run(config.model_copy(update={"env": {"not_installed": {"harder": True}}}))
 
 
 def test_attempts_of_one_key_from_several_runs_are_kept_once(tmp_path):

@@ -197,7 +197,7 @@ def test_records_of_the_first_schema_are_compared_without_digests():
     assert verdict(recorded(1, 2, turns=plain), Half).turn == 1
 
 
-def test_what_the_machinery_lost_stays_as_it_is():
+def test_what_an_infrastructure_failure_ended_stays_as_it_is():
     lost = recorded(1, reward=None, status="failed", error="lost")
     assert verdict(lost, Unrepeatable).after is lost
 

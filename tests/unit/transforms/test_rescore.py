@@ -74,7 +74,7 @@ def test_the_counts_add_up_when_some_are_refused(played, tmp_path):
     assert len(lines(tmp_path / "out" / "refused.jsonl")) == limited.changed
 
 
-def test_attempts_that_the_machinery_lost_are_carried_over(played, tmp_path):
+def test_attempts_that_an_infrastructure_failure_ended_are_carried_over(played, tmp_path):
     lost = [trajectory(index, reward=None, status="failed", error="lost") for index in (90, 91)]
     made = stored_run(tmp_path / "both", [*read_run(played).trajectories, *lost])
     found = run(RescoreConfig(run=made, out=tmp_path / "out"))

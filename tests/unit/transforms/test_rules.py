@@ -8,7 +8,7 @@ from agentray.transforms.base import TRANSFORMS, make
 from agentray.transforms.context import Context
 from agentray.types import Rejection, Reply, Turn
 
-CONTEXT = Context("count", {}, None)
+CONTEXT = Context("count", {})
 
 
 def reason(rule, made):
@@ -30,7 +30,7 @@ def test_the_threshold_is_the_environments_own_unless_one_is_given():
 
 
 def test_a_threshold_that_is_given_needs_no_environment():
-    rule, elsewhere = make("min_reward", {"threshold": 1}), Context("not_installed", {}, None)
+    rule, elsewhere = make("min_reward", {"threshold": 1}), Context("not_installed", {})
     made = trajectory()
     assert rule(made, elsewhere) is made
     with pytest.raises(UsageError, match="not_installed"):
