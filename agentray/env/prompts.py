@@ -128,7 +128,7 @@ def _questions(path: Path, split: Split) -> Iterator[Task]:
         if first != number:
             raise DataError(
                 f"lines {first} and {number} of {str(path)!r} are both {name!r}",
-                "answers are told apart by `id`, which is the line's number where there is none",
+                "answers are told apart by `id`, the line's number where it is not given",
                 "give each question another id",
             )
         data = {key: value for key, value in record.items() if key not in ("id", "split")}

@@ -124,7 +124,7 @@ def _parsed(text: bytes) -> dict[str, Any]:
     """The object of a text.
 
     Raises:
-        ValueError: It is none, or holds what cannot be stored.
+        ValueError: The text is not one JSON object, or holds what cannot be stored.
         RecursionError: It is nested too deeply.
     """
     try:

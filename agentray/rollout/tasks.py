@@ -173,7 +173,7 @@ class TasksFile:
         """The task of a line.
 
         Raises:
-            ValueError: It is not one, or not one of the installed environment.
+            ValueError: It is not a task, or not one of the installed environment.
         """
         env, split = field(line, "env", str), field(line, "split", str)
         data = field(line, "data", dict)

@@ -144,7 +144,7 @@ def _written(game: dict[str, Any], trajectory: _Trajectory) -> _Game:
 def _described(trajectory: dict[str, Any]) -> _Trajectory:
     """What is used of a `traj_data.json`: its room, and its goal without a sentence.
 
-    There is no goal where it is none of the six types or asks for a slice.
+    The goal is None where its type is not one of the six, or where it asks for a slice.
 
     Raises:
         ValueError: A field is missing, or of another type.

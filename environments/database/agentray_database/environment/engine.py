@@ -285,7 +285,7 @@ class Sandbox:
 def table_hash(rows: Iterable[Row]) -> str:
     """Order-free hash of rows: md5 of the sorted five-digit md5s of each row, joined by commas.
 
-    A row is its columns joined by commas, NULL left out (MySQL's `CONCAT_WS`).
+    A row is its columns joined by commas, without NULL (MySQL's `CONCAT_WS`).
     Source: AgentBench, DBBench's SQL over `MD5(CONCAT_WS(',', ...))`.
     """
     joined = (",".join(str(cell) for cell in row if cell is not None) for row in rows)

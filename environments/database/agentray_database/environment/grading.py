@@ -12,7 +12,7 @@ _ANSWER_LIMIT = 10_000
 
 
 def parse_answer(text: str) -> list[str]:
-    """The items of a final answer; text that is no list of literals is one item, itself.
+    """The items of a final answer; text that is not a list of literals is one item, itself.
 
     Args:
         text: What follows `Final Answer:`, e.g. `["March 19, 1998"]`.

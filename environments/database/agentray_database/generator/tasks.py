@@ -38,7 +38,7 @@ def generate(split: Split, seed: int = 0, requests: Requests = "free", start: in
         split: Whose vocabulary, domains and sentence patterns to use.
         seed: Another seed gives another stream from the same vocabulary.
         requests: How requests are worded.
-        start: Tasks to leave out.
+        start: Tasks to skip.
     """
     stream, pools = f"{seed}" if requests == "free" else f"{requests}-{seed}", Pools(split)
     for index in itertools.count(start):

@@ -52,7 +52,7 @@ class Compiler:
     subquery: Callable[[exp.Expression, Scope], Query]
     """Compiles a query inside this one."""
     strict: bool = False
-    """Whether the statement changes the table, where MySQL refuses text that is no number."""
+    """Whether the statement changes the table, where MySQL refuses text that is not a number."""
     clause: str = "field list"
     """MySQL's name of the clause, for its error about an unknown column."""
     aggregates: bool = True

@@ -43,7 +43,7 @@ def unknown_table(name: str) -> StatementError:
 
 
 def truncated(kind: str, value: str) -> StatementError:
-    """Text that is no number or date, where MySQL's strict mode refuses it."""
+    """Text that is not a number or date, where MySQL's strict mode refuses it."""
     return fault(1292, "22007", f"Truncated incorrect {kind} value: '{value}'")
 
 

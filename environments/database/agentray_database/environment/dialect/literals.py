@@ -18,7 +18,7 @@ def literal_value(compiler: Compiler, node: exp.Expression) -> Typed:
     """A text or a number: whole up to 64 bits, else a decimal as written, or a double with an exponent.
 
     Raises:
-        StatementError: It is no number, or one beyond MySQL's decimals.
+        StatementError: The text is not a number, or is one beyond MySQL's decimals.
     """
     text = node.name
     if node.args.get("is_string") or isinstance(node, exp.National):

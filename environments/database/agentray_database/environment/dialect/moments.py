@@ -43,8 +43,8 @@ def parse_moment(text: str, strict: bool) -> Moment | None:
     """A date, or a date with a time; None for a text that does not begin as one.
 
     Raises:
-        StatementError: The text is no date and MySQL is strict; or it is one only by MySQL's own rules, such
-            as a year of two digits, a month 0 or something after the date.
+        StatementError: The text is not a date and MySQL is strict; or it is one only by MySQL's own rules,
+            such as a year of two digits, a month 0 or something after the date.
     """
     match = _MOMENT.fullmatch(text) or _COMPACT.fullmatch(text)
     if match is None:

@@ -42,7 +42,7 @@ class Scope:
             clause: MySQL's name of the place, for its error.
 
         Raises:
-            StatementError: There is none, or there are several.
+            StatementError: No column matches, or several do.
         """
         found = self.find(name, table)
         if found is not None:

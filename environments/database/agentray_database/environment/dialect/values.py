@@ -26,7 +26,7 @@ def to_double(text: str, strict: bool) -> float:
     """The number at the beginning of a text, 0 without one.
 
     Raises:
-        StatementError: The text is no number and MySQL is strict, as it is while it changes a table.
+        StatementError: The text is not a number and MySQL is strict, as it is while it changes a table.
     """
     match = _NUMBER.match(text)
     _check_rest(text, match.end() if match else 0, "DOUBLE", strict)

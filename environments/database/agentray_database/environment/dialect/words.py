@@ -73,7 +73,7 @@ def check_tokens(statement: str, tokens: list[Any]) -> None:
     """Refuse a statement by its tokens.
 
     Raises:
-        StatementError: It is no statement of a model's, or its words do not go together.
+        StatementError: It is not a statement that a model may send, or its words do not go together.
     """
     first = tokens[0].text.upper()
     if first in _OWNERS.split():
