@@ -227,7 +227,7 @@ def tune(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Train and score one model per η, on one tokenized corpus."""
+    """Train and score models with other settings, such as η, on one tokenized corpus."""
     from agentray.tune.run import nested, run
 
     values = nested(data=data, model=model, envs=env, out=out) | {"etas": eta}

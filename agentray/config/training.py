@@ -46,13 +46,16 @@ class TrainConfig(Settings):
     """Run directory: metrics, checkpoints and, at the end, `model/`."""
     eta: float | None = Field(None, ge=0, le=1)
     """Overrides the mixture's η without tokenizing again; None keeps it."""
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field({})
+    """Overrides the mixture's weights of sources, by name, likewise."""
     method: dict[str, Any] = Field({"name": "full"})
     """What is learnt from a row: the name of a training method and its own settings, e.g. `{name = "distill",
     temperature = 0.5}`; the name alone takes its defaults."""
     num_steps: int = Field(100, ge=1)
     """Optimizer steps. With a fixed `schedule_steps` a finished run goes on when this grows."""
     schedule_steps: int | None = Field(None, ge=1)
-    """Steps over which the learning rate rises and falls; None takes `num_steps`."""
+    """Steps over which the learning rate rises and falls; None takes `num_steps`. A run that ends before its
+    schedule keeps a checkpoint of its last step, to go on from."""
     batch_size: int = Field(16, ge=1)
     """Samples per optimizer step, over all workers."""
     row_tokens: int = Field(2048, ge=64)

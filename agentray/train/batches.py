@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agentray.config import TrainConfig
+from agentray.errors import UsageError, closest
 from agentray.mix.corpus import Corpus
 from agentray.mix.packing import Row, pack
 from agentray.mix.samples import Sample
+from agentray.mix.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,24 @@ class Batch:
     """Source of each of this worker's samples."""
 
 
+def stream_of(corpus: Corpus, config: TrainConfig) -> Stream:
+    """The samples of a training, in order.
+
+    Raises:
+        UsageError: The proportions cannot be drawn, or a weight is of no source.
+    """
+    for name in config.weights:
+        if name not in corpus.training:
+            raise UsageError(
+                f"train.weights names the source {name!r}",
+                closest(name, corpus.training),
+                "correct its name, or run `agentray mix` again with that source",
+            )
+    if config.weights:
+        corpus = replace(corpus, weights={**corpus.weights, **config.weights})
+    return corpus.stream(config.eta)
+
+
 class Batches:
     """The batches of one worker.
 
@@ -52,7 +72,7 @@ class Batches:
     def __init__(self, config: TrainConfig, corpus: Corpus, layout: Layout, rank: int, world: int) -> None:
         self._batch_size, self._row_tokens = config.batch_size, config.row_tokens
         self._corpus, self._layout, self._rank, self._world = corpus, layout, rank, world
-        self._stream = corpus.stream(config.eta)
+        self._stream = stream_of(corpus, config)
         self._names = [share.name for share in self._stream.shares]
 
     def draw(self, step: int) -> Batch:

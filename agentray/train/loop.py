@@ -92,8 +92,15 @@ class Training:
             if config.validate_every and self._done % config.validate_every == 0:
                 metrics["validation"] = self._validate()
             self._metrics.add(metrics)
-            if config.checkpoint_every and self._done % config.checkpoint_every == 0:
+            if self._is_kept():
                 self._save()
+
+    def _is_kept(self) -> bool:
+        """Whether a checkpoint is due: every so many steps, and where a run ends before its schedule."""
+        config = self._config
+        if self._done == config.num_steps < (config.schedule_steps or 0):
+            return True
+        return bool(config.checkpoint_every and self._done % config.checkpoint_every == 0)
 
     def _finish(self) -> None:
         """What comes after the last step: the method's own end, the last validation, the model."""

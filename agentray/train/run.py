@@ -24,9 +24,10 @@ from agentray.mix.corpus import corpus_digest, read_corpus
 from agentray.models import CARD, resolve_model
 from agentray.stage import PLAN, Stage
 from agentray.train import failure
+from agentray.train.batches import stream_of
 from agentray.train.checks import check_corpus, tokenizer_of
 from agentray.train.export import rehearse
-from agentray.train.methods import Method, build
+from agentray.train.methods import build
 from agentray.train.metrics import METRICS, read_metrics
 from agentray.train.worker import PARITY, train_loop
 from agentray.types import Progress, silent
@@ -74,14 +75,14 @@ def run(config: TrainConfig, progress: Progress = silent) -> TrainSummary:
         config.out,
         TrainSummary,
         inputs=[config.data],
-        identity=_identity(config, method),
+        identity=identity(config),
         growing=["num_steps"],
     )
     done = stage.finished()
     if done is not None:
         return done
     corpus = read_corpus(config.data)
-    stream = corpus.stream(config.eta)
+    stream = stream_of(corpus, config)
     model = resolve_model(config.model)
     method.check(model)
     tokenizer = tokenizer_of(model, corpus)
@@ -214,7 +215,7 @@ def _summary(config: TrainConfig, wall_s: float) -> TrainSummary:
     )
 
 
-def _identity(config: TrainConfig, method: Method) -> dict[str, Any]:
+def identity(config: TrainConfig) -> dict[str, Any]:
     """What decides the weights at every step; of the mixture it is the content, wherever it lies.
 
     The number of steps is no part of it but where the schedule follows from it, so that a run can go on.
@@ -222,7 +223,7 @@ def _identity(config: TrainConfig, method: Method) -> dict[str, Any]:
     followed = {"out", "data", "max_failures", "num_workers", "validate_every", "checkpoint_every"}
     return {
         **config.model_dump(mode="json", exclude=followed),
-        "method": {"name": config.method["name"], **method.settings.model_dump(mode="json")},
+        "method": {"name": config.method["name"], **build(config.method).settings.model_dump(mode="json")},
         "schedule_steps": config.schedule_steps or config.num_steps,
         "mixture": corpus_digest(config.data),
     }

@@ -126,7 +126,7 @@ def test_a_run_that_made_no_step_may_begin_with_other_settings(corpus, tiny_mode
 
 
 def test_a_finished_run_goes_on_to_more_steps(reference, corpus, tiny_model, tmp_path):
-    how = {"schedule_steps": 6, "checkpoint_every": 3, "validate_every": 2}
+    how = {"schedule_steps": 6, "validate_every": 2}
     part = run(corpus, tiny_model, tmp_path, num_steps=3, **how)
     assert part.num_steps == 3 and run(corpus, tiny_model, tmp_path, num_steps=3, **how) == part
     whole = run(corpus, tiny_model, tmp_path, num_steps=6, **how)

@@ -5,7 +5,7 @@ import pytest
 from fakes import mixed_corpus
 
 from agentray.config import EvaluateConfig, TrainConfig, TuneConfig
-from agentray.errors import DataError, UsageError
+from agentray.errors import DataError, MissingDependencyError, UsageError
 from agentray.mix.samples import Sample
 from agentray.tune.run import _failed, run
 
@@ -17,12 +17,14 @@ def mixed(tmp_path):
     return mixed_corpus(tmp_path / "mix", {"count": [sample]})
 
 
-def sweep(data, out, model="no/such/model", etas=(1.0,), **evaluate):
+def sweep(data, out, model="no/such/model", etas=(1.0,), **changes):
+    evaluate = {name: changes.pop(name) for name in ("envs", "env") if name in changes}
     return TuneConfig(
         train=TrainConfig(data=data, model=model, out=out),
         evaluate=EvaluateConfig(**{"envs": ["count"], **evaluate}),
         out=out,
         etas=etas,
+        **changes,
     )
 
 
@@ -41,6 +43,16 @@ def model(tmp_path):
         ({"model": "no such model"}, "no model"),
         ({"envs": ["cuont"]}, "unknown environment 'cuont'"),
         ({"env": {"count": {"max_turns": 0}}}, "'env.count.max_turns' is 0"),
+        ({"space": {"train.etta": {"grid": [1]}}}, "unknown setting 'train.etta'"),
+        ({"space": {"train.optimizer.rate": {"grid": [1]}}}, "unknown setting 'train.optimizer.rate'"),
+        ({"space": {"train.optimizer.learning_rate": {"uniform": [-1, 1]}}}, "learning_rate' is -1"),
+        ({"space": {"train.method.temperature": {"choice": [1]}}}, "'train.method.temperature'"),
+        ({"space": {"train.method.name": {"choice": ["ful"]}}}, "unknown training method 'ful'"),
+        ({"space": {"train.eta.x": {"choice": [1]}}}, "'train.eta.x'"),
+        ({"space": {"evaluate.seed": {"choice": [1]}}}, "'evaluate.seed' in tune.space"),
+        ({"space": {"train.num_steps": {"choice": [1]}}}, "'train.num_steps' cannot vary"),
+        ({"space": {"train.weights.cuont": {"choice": [1]}}}, "source 'cuont'"),
+        ({"scheduler": "asha"}, "nothing to stop"),
     ],
 )
 def test_what_would_end_every_trial_is_refused_before_the_first(tmp_path, mixed, wrong, said):
@@ -50,6 +62,14 @@ def test_what_would_end_every_trial_is_refused_before_the_first(tmp_path, mixed,
     with pytest.raises(UsageError, match="no directory"):
         run(sweep(tmp_path / "absent", out))
     assert not out.exists()
+
+
+def test_a_search_whose_library_is_absent_is_refused(tmp_path, mixed, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    wanted = sweep(mixed, tmp_path / "sweep", model(tmp_path), search="optuna")
+    with pytest.raises(MissingDependencyError, match="optuna") as caught:
+        run(wanted)
+    assert "pip install optuna" in caught.value.fix and not (tmp_path / "sweep").exists()
 
 
 class Wrapped(Exception):
