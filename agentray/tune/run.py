@@ -22,7 +22,7 @@ from agentray.models import resolve_model
 from agentray.stage import Stage
 from agentray.train.batches import stream_of
 from agentray.train.run import absolute, identity
-from agentray.tune.search import distributions, scheduler, searcher
+from agentray.tune.search import check_search, distributions, scheduler, searcher
 from agentray.tune.space import examples, label, with_values
 from agentray.tune.trial import run_trial, score_steps
 from agentray.tune.trials import Trial, ordered, recommend, write_plot, write_table
@@ -104,7 +104,7 @@ def _check(config: TuneConfig) -> None:
             "it has nothing to stop: trials are scored once, after their last step",
             f"--set tune.first_score_steps={max(1, config.train.num_steps // config.score_factor)}",
         )
-    searcher(config)
+    check_search(config)
 
 
 def _sweep(config: TuneConfig, progress: Progress) -> list[Trial]:
@@ -134,9 +134,8 @@ def _sweep(config: TuneConfig, progress: Progress) -> list[Trial]:
             metric="agent",
             mode="max",
             num_samples=config.num_trials,
-            search_alg=searcher(config),
+            search_alg=searcher(config, fitting(config, ray.cluster_resources())),
             scheduler=scheduler(config),
-            max_concurrent_trials=fitting(config, ray.cluster_resources()),
         ),
         run_config=tune.RunConfig(
             name="ray_tune", storage_path=str(config.out.resolve()), callbacks=[Report()], verbose=0

@@ -28,11 +28,11 @@ def _distribution(given: Distribution, search: str) -> Any:
     return tune.grid_search(given.grid) if search == "random" else tune.choice(given.grid)
 
 
-def searcher(config: TuneConfig) -> Any:
-    """What chooses the values.
+def check_search(config: TuneConfig) -> None:
+    """Refuse a search whose library is absent.
 
     Raises:
-        MissingDependencyError: Its library is not installed.
+        MissingDependencyError: It is not installed.
     """
     if config.search != "random" and importlib.util.find_spec(config.search) is None:
         raise MissingDependencyError(
@@ -40,17 +40,24 @@ def searcher(config: TuneConfig) -> Any:
             f"the package {config.search!r} is not installed",
             f"pip install {config.search}, or --set tune.search=random",
         )
+
+
+def searcher(config: TuneConfig, max_concurrent: int) -> Any:
+    """What chooses the values, for so many trials at once."""
+    from ray.tune.search import ConcurrencyLimiter
+    from ray.tune.search.basic_variant import BasicVariantGenerator
+
+    if config.search == "random":
+        return BasicVariantGenerator(random_state=config.seed, max_concurrent=max_concurrent)
     if config.search == "optuna":
         from ray.tune.search.optuna import OptunaSearch
 
-        return OptunaSearch(metric="agent", mode="max", seed=config.seed)
-    if config.search == "hyperopt":
+        chosen = OptunaSearch(seed=config.seed)
+    else:
         from ray.tune.search.hyperopt import HyperOptSearch
 
-        return HyperOptSearch(metric="agent", mode="max", random_state_seed=config.seed)
-    from ray.tune.search.basic_variant import BasicVariantGenerator
-
-    return BasicVariantGenerator(random_state=config.seed)
+        chosen = HyperOptSearch(random_state_seed=config.seed)
+    return ConcurrencyLimiter(chosen, max_concurrent=max_concurrent)
 
 
 def scheduler(config: TuneConfig) -> Any:
