@@ -15,6 +15,7 @@ from agentray.config import EvaluateConfig, RolloutConfig
 from agentray.errors import without_secrets
 from agentray.evaluate.outcomes import read_outcomes
 from agentray.evaluate.score import Score, score, write_scores
+from agentray.models import CARD
 from agentray.rollout.run import run as rollout
 from agentray.stage import Stage
 from agentray.types import Progress, silent
@@ -50,7 +51,8 @@ def run(config: EvaluateConfig, progress: Progress = silent) -> EvaluateSummary:
     with tempfile.TemporaryDirectory(prefix="agentray-evaluate-") as temporary:
         out = config.out or Path(temporary)
         # The rollout inside knows whether the directory holds another run, and goes on with its own.
-        stage = Stage("evaluate", config, out, EvaluateSummary, identity={})
+        inputs = [Path(config.policy) / CARD, *([config.tasks] if config.tasks else [])]
+        stage = Stage("evaluate", config, out, EvaluateSummary, inputs=inputs, identity={})
         chosen = ("envs", "split", "num_tasks") if config.tasks else ()
         plan = RolloutConfig(**config.model_dump(exclude={"out", *chosen}), out=out)
         done = rollout(plan, progress)

@@ -48,7 +48,7 @@ def run(config: ReportConfig, progress: Progress = silent) -> ReportSummary:
         UsageError: A directory does not exist or is not complete, or an environment is not installed.
         DataError: Two runs have no scored attempt in common, or a file cannot be read.
     """
-    stage = Stage("report", config, config.out, ReportSummary, identity={})
+    stage = Stage("report", config, config.out, ReportSummary, inputs=_inputs(config), identity={})
     suites = [
         Suite(directory=str(each), **read_suite(each).model_dump(exclude_unset=True))
         for each in [*(each for each in config.runs if (each / SUITE).is_file()), *config.suite]
@@ -81,6 +81,12 @@ def run(config: ReportConfig, progress: Progress = silent) -> ReportSummary:
     if not manifest.is_complete(config.out) or manifest.read(config.out).stage == stage.name:
         stage.complete(summary)  # in the directory of another stage the report is an addition
     return summary
+
+
+def _inputs(config: ReportConfig) -> list[Path]:
+    others = [config.train, config.tune, config.filter, config.mix]
+    others += [path for pair in config.pairs for path in (pair.before, pair.after)]
+    return [*config.runs, *config.suite, *(path for path in others if path is not None)]
 
 
 def _has_attempts(directory: Path) -> bool:

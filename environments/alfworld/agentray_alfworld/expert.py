@@ -104,7 +104,8 @@ def _place(goal: Goal, memory: Memory, held: str) -> Step:
     """Put what is held where it must go."""
     target = f"{goal.receptacle} 1"
     if memory.at != target:
-        lead = f"The {held} is {_DONE[goal.type]}. " if held in memory.treated else _lead(memory)
+        done = _DONE.get(goal.type) if held in memory.treated else None  # another policy may treat any object
+        lead = f"The {held} is {done}. " if done else _lead(memory)
         return f"{lead}Now put it in {target}.", f"go to {target}"
     if memory.closed:
         return "It is closed.", f"open {target}"

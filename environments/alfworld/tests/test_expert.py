@@ -7,6 +7,9 @@ import pytest
 
 from agentray.types import Message
 from agentray_alfworld import Alfworld
+from agentray_alfworld.expert import decide
+from agentray_alfworld.goals import Goal
+from agentray_alfworld.memory import Memory
 
 PLACE = re.compile(r"THOUGHT: A ([a-z]+) may be in ([a-z]+ \d+)\.\nACTION: go to (.*)")
 FOUND = re.compile(r"THOUGHT: A ([a-z]+ \d+) is here\.\nACTION: (?:take|use) ([a-z]+ \d+)")
@@ -56,3 +59,8 @@ def test_what_is_found_is_named_in_an_observation_before():
                 assert match[1] == match[2]
                 assert any(f"a {match[1]}" in earlier for earlier in texts[:index])
     assert found > 200
+
+
+def test_an_object_that_another_policy_treated_needlessly_is_put_in_its_place():
+    memory = Memory(held="mug 1", treated={"mug 1"})
+    assert decide(Goal("pick_and_place_simple", "mug", "shelf"), memory)[1] == "go to shelf 1"

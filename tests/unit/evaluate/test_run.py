@@ -4,11 +4,12 @@ from dataclasses import asdict
 import pytest
 
 from agentray import manifest
-from agentray.config import EvaluateConfig
+from agentray.config import EvaluateConfig, TasksConfig
 from agentray.errors import UsageError
 from agentray.evaluate.outcomes import read_outcomes
 from agentray.evaluate.run import run
 from agentray.evaluate.score import read_scores
+from agentray.rollout.tasks import run as write
 
 
 def evaluate(out, **settings):
@@ -40,6 +41,14 @@ def test_an_evaluation_that_is_repeated_goes_on_in_its_directory_and_another_is_
     with pytest.raises(UsageError, match="another run"):
         evaluate(tmp_path, policy="random")
     assert manifest.read(tmp_path).stage == "evaluate"
+
+
+def test_a_tasks_file_is_an_input(tmp_path):
+    tasks = tmp_path / "tasks.jsonl"
+    write(TasksConfig(envs=["count"], out=tasks, split="test", num_tasks=2))
+    summary = run(EvaluateConfig(tasks=tasks, out=tmp_path / "out", num_workers=0))
+    assert summary.scores["count"].n == 2
+    assert manifest.read(tmp_path / "out").inputs == {str(tasks): manifest.digest(tasks)}
 
 
 def test_an_evaluation_without_a_directory_leaves_nothing(tmp_path, monkeypatch):

@@ -229,6 +229,7 @@ def test_training_and_data_are_read_from_their_stages(tmp_path):
 def test_the_report_signs_its_own_directory_and_no_other(tmp_path):
     run_directory = stored(tmp_path / "run", attempts([1.0]))
     report(tmp_path / "r", run_directory)
-    assert manifest.read(tmp_path / "r").stage == "report"
+    signed = manifest.read(tmp_path / "r")
+    assert (signed.stage, signed.inputs) == ("report", {str(run_directory): manifest.digest(run_directory)})
     report(run_directory, run_directory)
     assert manifest.read(run_directory).stage == "rollout"
