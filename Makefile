@@ -1,4 +1,4 @@
-# Every target does its own set-up and is quick when there is nothing to do.
+# Every target does its own setup, and is quick when there is nothing to do.
 #   make quickstart   the whole loop on this machine, with real weights
 #   make test         the tests
 #   make soak         rollouts under chaos for twenty minutes
@@ -18,7 +18,7 @@ RECORDS := $(wildcard $(or $(AGENTRAY_TEST_DATA),../shared/data)/dbbench/dev.jso
 
 install: $(STAMP)
 
-# Another lock starts from an empty environment: pip would keep what it finds, and take nothing away.
+# Another lock starts from an empty environment: pip would keep what it finds and remove nothing.
 $(STAMP): $(LOCK) pyproject.toml $(PLUGINS) requirements/install.sh $(if $(filter-out $(LOCK),$(INSTALLED)),another-lock)
 	@PYTHON=$(PYTHON) VENV=$(VENV) LOCK=$(LOCK) sh requirements/install.sh $(PROJECTS)
 	@echo $(LOCK) >$@

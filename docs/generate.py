@@ -40,10 +40,10 @@ HEAD = """# Configuration
 
 Every stage reads one table of a TOML file (`--config FILE`); command-line options win over the file, and
 `--set table.key=value` wins over both. An unknown key is an error that names the closest one. `--dry-run`
-prints the resolved settings. Settings of an environment stand in `[env.NAME]`, on the command line `--set
-env.NAME.key=value`; the environment's README lists them. Environment variables hold secrets and paths only:
-`AGENTRAY_API_KEY` (the key an endpoint asks for, or is asked with), `AGENTRAY_CACHE` (fetched models),
-`AGENTRAY_TEST_DATA` (real benchmark records for tests), `RAY_ADDRESS` (a cluster to join).
+prints the resolved settings. An environment's settings are in `[env.NAME]`, on the command line `--set
+env.NAME.key=value`; its README lists them. Environment variables hold secrets and paths only:
+`AGENTRAY_API_KEY` (the key for endpoints, and the one a served model asks for), `AGENTRAY_CACHE` (fetched
+models), `AGENTRAY_TEST_DATA` (real benchmark records for tests), `RAY_ADDRESS` (a cluster to join).
 
 This page is generated from the code by `python docs/generate.py`.
 """

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs agentray and its environments into a virtual environment from the lock file.
-# Called by `make install`; says plainly what is missing.
+# Called by `make install`; says what is missing and how to get it.
 set -eu
 
 stop() {
@@ -17,14 +17,14 @@ command -v "$PYTHON" >/dev/null 2>&1 ||
 if [ ! -x "$VENV/bin/python" ]; then
     free_kib=$(df -Pk . | awk 'NR == 2 { print $4 }')
     [ "$free_kib" -ge 8000000 ] ||
-        stop "less than 8 GB of disk are free" "$((free_kib / 1000000)) GB free here" "free space, or clone elsewhere"
+        stop "less than 8 GB of disk are free" "$((free_kib / 1000000)) GB free here" "free some space, or clone elsewhere"
     "$PYTHON" -m venv "$VENV"
 fi
 
 pip="$VENV/bin/python -m pip --disable-pip-version-check"
 log="$VENV/install.log"
-echo "installing $(grep -c == "$LOCK") locked packages, a minute or two on a good line" >&2
-# --no-deps: the lock is complete, and vllm names packages (torchvision) that must stay out.
+echo "installing $(grep -c == "$LOCK") locked packages: a minute or two on a fast connection" >&2
+# --no-deps: the lock is complete, and vllm names packages (torchvision) that must not be installed.
 $pip install --quiet --no-deps --requirement "$LOCK" >"$log" 2>&1 || {
     tail -n 15 "$log" >&2
     stop "the packages of $LOCK did not install" "see above and $log" "check the network, then make install again"

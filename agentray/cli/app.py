@@ -104,7 +104,7 @@ def rollout(
     num_tasks: Annotated[int | None, typer.Option(help="Tasks per environment.")] = None,
     samples: Annotated[int | None, typer.Option(help="Attempts per task.")] = None,
     retry_failed: Annotated[
-        bool | None, typer.Option("--retry-failed", help="Make failed attempts again.")
+        bool | None, typer.Option("--retry-failed", help="Repeat failed attempts.")
     ] = None,
     chaos: Annotated[
         str | None, typer.Option(help="Inject faults: kill-actor=0.05,http-500=0.1 and others.")
@@ -167,10 +167,10 @@ def filter_(
 def mix(
     agent: Annotated[
         list[str] | None,
-        typer.Option(help="Filter output or file of conversations, NAME= before it or not; may be repeated."),
+        typer.Option(help="[NAME=]PATH of filter output or a file of conversations; may be repeated."),
     ] = None,
     general: Annotated[
-        list[str] | None, typer.Option(help="General conversations: likewise; may be repeated.")
+        list[str] | None, typer.Option(help="[NAME=]PATH of general conversations; may be repeated.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model whose tokenizer to use.")] = None,
     eta: Annotated[float | None, typer.Option(help="Share of agent samples.")] = None,

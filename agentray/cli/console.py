@@ -1,4 +1,4 @@
-"""What the command line shows: results on stdout, progress on stderr, one JSON document where asked for."""
+"""What the command line shows: results on stdout, progress on stderr, one JSON document with `--json`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PLAIN_EVERY_S = 5.0
 def progress(label: str) -> Iterator[Progress]:
     """A progress reporter: a bar on a terminal, else one plain line every few seconds, both on stderr.
 
-    What libraries print meanwhile goes to stderr too: stdout is for results.
+    What libraries print meanwhile also goes to stderr: stdout is for results.
     """
     with redirect_stdout(sys.stderr):
         if sys.stderr.isatty():
@@ -122,7 +122,7 @@ def show(summary: Any, *, as_json: bool) -> None:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print rows of named values; columns that no row fills are left out."""
+    """Print rows of named values; columns that no row fills are omitted."""
     columns = list(dict.fromkeys(name for row in rows.values() for name, value in row.items() if value != {}))
     shown = Table(box=None, pad_edge=True, header_style="bold")
     shown.add_column("")
@@ -149,12 +149,12 @@ def fail(error: AgentrayError, *, as_json: bool) -> None:
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What fits a table's cell."""
+    """The values that fit into a table cell."""
     return {name: value for name, value in row.items() if not isinstance(value, dict)}
 
 
 def _nested(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What does not, and has something to say."""
+    """What does not fit, and is not empty."""
     return [value for value in row.values() if isinstance(value, dict) and value]
 
 

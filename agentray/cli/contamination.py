@@ -1,4 +1,4 @@
-"""`agentray contamination`: how much of test sets training text has too."""
+"""`agentray contamination`: how much of the test sets also occurs in the training text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def contamination(
     tokenizer: Annotated[
         str | None, typer.Option(help="Model whose tokenizer to use; default: words.")
     ] = None,
-    budget: Annotated[int | None, typer.Option(help="Most mismatches in a span.")] = None,
+    budget: Annotated[int | None, typer.Option(help="Maximum number of mismatches in a span.")] = None,
     num_tasks: Annotated[int | None, typer.Option(help="Tasks of each env: source.")] = None,
     out: Out = None,
     config: ConfigFile = None,
@@ -35,7 +35,7 @@ def contamination(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Find test examples in training text, and test tasks among training tasks (then it exits with 1)."""
+    """Find test examples in training text; exit with 1 if a test task is among the training tasks."""
     from agentray.contamination.run import run
 
     values = {"train": train, "test": test, "tokenizer": tokenizer, "budget": budget, "num_tasks": num_tasks}
@@ -50,7 +50,7 @@ def contamination(
 
 
 def _show(summary: ContaminationSummary) -> None:
-    """The table, then the spans behind it, then the tasks that are on both sides."""
+    """The table, the spans behind it, and the tasks that are on both sides."""
     console.table({_label(each): _row(each) for each in summary.overlaps})
     for name, text in summary.training.items():
         size = f"{text.documents} documents, {text.text_bytes / 1e6:.1f} MB, {text.tokens} tokens"

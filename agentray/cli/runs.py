@@ -1,4 +1,4 @@
-"""`agentray runs`: what run directories say of themselves."""
+"""`agentray runs`: what is in run directories."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def _group() -> None:
 @runs.command("show")
 def show_(
     directory: Annotated[Path, typer.Argument(help="A rollout's --out.")],
-    most: Annotated[int, typer.Option(min=0, help="Most running and failed attempts to name.")] = 5,
+    most: Annotated[int, typer.Option(min=0, help="How many running and failed attempts to name.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """Count what a run has done; works while it goes on."""
+    """Count what a run has done, also while it is running."""
     from agentray.data.runs import read_plan, show
     from agentray.env import build, resolve
 

@@ -25,7 +25,7 @@ def export(
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Write trajectories into a file of another tool's format; say what it cannot hold."""
+    """Write trajectories in the format of another tool; say what it cannot hold."""
     from agentray.formats import transfer
 
     settings = resolved(ExportConfig, "export", config, sets, dry_run, run=run, format=form, out=out)
@@ -42,14 +42,14 @@ def import_(
         str | None, typer.Option(help="Environment of the tasks; default: as the records say.")
     ] = None,
     reward: Annotated[
-        float | None, typer.Option(help="Reward of trajectories that do not say; default: unknown.")
+        float | None, typer.Option(help="Reward of trajectories whose record has none; default: unknown.")
     ] = None,
     config: ConfigFile = None,
     sets: Sets = None,
     as_json: Json = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Make trajectories of another tool's file; say which records cannot be used, and why."""
+    """Turn the file of another tool into trajectories; say which records cannot be used, and why."""
     from agentray.formats import transfer
 
     values = {"format": form, "file": file, "out": out, "environment": env, "reward": reward}

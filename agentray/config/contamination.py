@@ -10,24 +10,24 @@ from agentray.config.stages import EnvSettings, Settings
 
 
 class ContaminationConfig(Settings):
-    """How much of test sets training text has too."""
+    """How much of the test sets also occurs in the training text."""
 
     train: list[str] = Field(min_length=1)
     """Training text: rollout or filter directories, files of conversations, `FILE:FIELD+FIELD` or
-    `env:ENVIRONMENT/SPLIT`, each with `NAME=` before it or not."""
+    `env:ENVIRONMENT/SPLIT`, optionally preceded by `NAME=`."""
     test: list[str] = Field(min_length=1)
     """Test sets, named in the same way."""
     out: Path | None = None
-    """Where `contamination.json` and the manifest go; None only prints."""
+    """Where `contamination.json` and the manifest go; None prints the result only."""
     tokenizer: str | None = None
-    """Model whose tokenizer cuts the text; None cuts words and single marks, in lower case."""
+    """Model whose tokenizer splits the text; None splits it into lower-case words and punctuation marks."""
     length: int = Field(10, ge=1)
-    """Tokens in a row that must be equal for a span to begin; the paper has 10."""
+    """Consecutive equal tokens that begin a span; 10 in the paper."""
     budget: int = Field(4, ge=0)
-    """Most positions of a span that may differ after these; the paper has 4."""
+    """Maximum number of positions after these that may differ; 4 in the paper."""
     num_tasks: int = Field(100, ge=1)
     """Tasks of each `env:` source."""
     num_spans: int = Field(5, ge=0)
-    """Most matching spans to show for each pair of training text and test set, longest first."""
+    """Maximum number of matching spans shown per pair of training text and test set, longest first."""
     env: EnvSettings = Field({})
     """Settings per environment id."""

@@ -60,7 +60,7 @@ def validated(
         kind: The settings class.
         table: Where the values stand, for messages.
         values: By setting.
-        pending: Settings whose values are not known yet; that they are missing is no error, and the result is
+        pending: Settings whose values are not known yet; their absence is not an error, and the result is
             then not validated.
 
     Raises:
@@ -148,7 +148,7 @@ def _as_table(value: Any, name: str, fix: str) -> Mapping[str, Any]:
         return value.model_dump()
     if isinstance(value, Mapping):
         return value
-    raise UsageError(f"{name!r} is {value!r}", "it is no table, so it holds no settings", fix)
+    raise UsageError(f"{name!r} is {value!r}", "it is not a table, so it holds no settings", fix)
 
 
 def _parse_value(text: str) -> Any:

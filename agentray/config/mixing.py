@@ -18,7 +18,7 @@ _NAMED = re.compile(r"([\w.-]+)=(.+)", re.DOTALL)
 
 
 class Source(Settings):
-    """One source of conversations; `NAME=PATH` or `PATH` where a table is too much."""
+    """One source of conversations; `NAME=PATH` or `PATH` is short for a table."""
 
     path: Path
     """A file of conversations (AgentInstruct, ShareGPT, OpenAI messages and others), or the directory of a
@@ -34,7 +34,7 @@ class Source(Settings):
     env: str | None = None
     """Take only trajectories of this environment."""
     policy: str | None = None
-    """Take only trajectories of this policy, as they name it: one teacher of several."""
+    """Take only trajectories of this policy, by the name they carry: one teacher of several."""
 
     @model_validator(mode="before")
     @classmethod
@@ -68,7 +68,7 @@ class MixConfig(Settings):
     template: TemplateConfig = TemplateConfig()
     """How conversations become text."""
     validation_fraction: float = Field(0.1, ge=0, lt=1)
-    """Share of the general conversations kept out of training to measure what was forgotten."""
+    """Share of the general conversations held out of training, to measure what is forgotten."""
     seed: int = 0
     """Seed of the sample stream."""
 

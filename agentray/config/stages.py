@@ -21,7 +21,7 @@ class Settings(BaseModel):
 
 
 EnvSettings = dict[str, dict[str, Any]]
-"""Settings for environments, by environment id; each plugin's constructor validates its own."""
+"""Settings by environment id; each plugin validates its own."""
 
 
 class TemplateConfig(Settings):
@@ -43,14 +43,14 @@ class EngineConfig(Settings):
     dtype: Literal["auto", "bfloat16", "float32"] = "bfloat16"
     """Weight type."""
     max_num_seqs: int = Field(64, ge=1)
-    """Most replies generated at once."""
+    """Maximum number of replies generated at once."""
     num_gpus: float = Field(0, ge=0)
     """GPUs per engine; 0 runs on CPU."""
     kv_cache_gib: float = Field(1.0, gt=0)
     """Key-value cache on CPU, in GiB; when the conversations in flight need more, their prompts are computed
     again every turn. A GPU engine sizes its own."""
     start_timeout_s: float = Field(300, gt=0)
-    """Longest wait for the engine to load."""
+    """Longest wait for the engine to load, in seconds."""
     template: TemplateConfig = TemplateConfig()
     """How conversations become text in rollouts; a served endpoint uses the model's own."""
 
@@ -67,14 +67,14 @@ class SamplingConfig(Settings):
 
 
 class EpisodeSettings(Settings):
-    """What rollouts and evaluations have in common: who acts where, how, and for how long."""
+    """What rollouts and evaluations share: the policy, the tasks, and the limits."""
 
     envs: list[str]
     """Environment ids; each contributes `num_tasks` tasks."""
     tasks: Path | None = None
     """File of tasks (`agentray tasks`), instead of environments, a split and numbers."""
     policy: str = "expert"
-    """`expert`, `random`, the name of a plugin, an `http(s)://…/v1` endpoint, or several with commas between,
+    """`expert`, `random`, the name of a plugin, an `http(s)://…/v1` endpoint or several separated by commas,
     a model id or a model directory."""
     model: str | None = None
     """Model name to ask an HTTP endpoint for; None takes the first it lists, and keeps to it."""
@@ -83,24 +83,24 @@ class EpisodeSettings(Settings):
     sampling: SamplingConfig = SamplingConfig()
     """How replies are drawn; greedy by default."""
     seed: int = 0
-    """Task `i` uses `seed + i`, each further sample of it a fixed stride more: worker counts change no seed,
-    and equal seeds pair two runs."""
+    """Task `i` uses `seed + i`, and each further sample adds a fixed stride: the number of workers changes no
+    seed, and equal seeds pair two runs."""
     num_workers: int | None = Field(None, ge=0)
     """Rollout actors; None takes one per CPU of the cluster, with 8 or more of the `in_flight` episodes each.
     0 plays in this process, without Ray: for scripted policies and endpoints."""
     in_flight: int = Field(64, ge=1)
     """Episodes running at once, over all workers."""
     turn_timeout_s: float = Field(120.0, gt=0)
-    """Longest wait for one answer of the policy; asking again starts anew."""
+    """Longest wait for one answer of the policy, in seconds; a retry waits as long again."""
     episode_timeout_s: float = Field(600.0, gt=0)
-    """Longest life of an episode: reset, every step and every reply."""
+    """Longest time an episode may take, from reset to its last reply, in seconds."""
     reasoning: Literal["drop", "keep", "answer"] = "drop"
     """Thoughts that an endpoint sends with a reply, beside it or in `<think>` tags, are never its action.
     `keep` stores them with the turn; `answer` uses them as the reply where it has nothing else."""
     tool_calls: Literal["fail", "text"] = "fail"
-    """A tool call that an endpoint sends instead of a text fails the attempt, or is used as its JSON text."""
+    """Whether a tool call that an endpoint sends instead of text fails the attempt, or is used as JSON."""
     max_retries: int = Field(2, ge=0)
-    """How often an attempt is made again after an infrastructure failure."""
+    """How often an attempt is repeated after an infrastructure failure."""
     engine: EngineConfig = EngineConfig()
     """The engine, when the policy is a model."""
     num_engines: int = Field(1, ge=1)
@@ -141,10 +141,10 @@ class RolloutConfig(EpisodeSettings):
     samples: int = Field(1, ge=1)
     """Attempts per task."""
     temperatures: list[Annotated[float, Field(ge=0, le=2)]] = []
-    """Temperature of a task's first, second, ... attempt, from the start again where there are more; empty
-    takes `sampling.temperature`."""
+    """Temperatures of a task's attempts in turn, starting over when there are more attempts; empty takes
+    `sampling.temperature`."""
     retry_failed: bool = False
-    """Whether to make attempts again that an earlier start gave up as failed."""
+    """Whether to repeat attempts that an earlier start recorded as failed."""
 
 
 class TasksConfig(Settings):
@@ -157,7 +157,7 @@ class TasksConfig(Settings):
     split: Split
     """Which task split to take."""
     num_tasks: int = Field(100, ge=1)
-    """Most tasks of each environment."""
+    """Maximum number of tasks per environment."""
     first_task: int = Field(0, ge=0)
     """Tasks of the split to skip."""
     env: EnvSettings = {}
@@ -193,7 +193,7 @@ class ServeConfig(Settings):
 
 
 class PairConfig(Settings):
-    """A further evaluation of two models on the same tasks; not shown where one of them is absent."""
+    """A further evaluation of two models on the same tasks; shown only if both are present."""
 
     label: str
     """Its heading in the report."""
@@ -204,7 +204,7 @@ class PairConfig(Settings):
 
 
 class ReportConfig(Settings):
-    """One page about one run, or about several on the same tasks, and what was done between them."""
+    """One page about one run, or several on the same tasks, and the stages between them."""
 
     runs: list[Path] = Field(min_length=1)
     """Evaluations or rollouts; the first is the base that the others are compared with. One that holds only
@@ -216,7 +216,7 @@ class ReportConfig(Settings):
     tune: Path | None = None
     """Sweep over η: its table."""
     suite: list[Path] = []
-    """Further directories with the `suite.json` of a general suite."""
+    """Further directories with the `suite.json` of general benchmarks."""
     filter: Path | None = None
     """Filter output: how many trajectories were kept, and why others were not."""
     mix: Path | None = None
@@ -229,4 +229,4 @@ class ReportConfig(Settings):
     """Model directory whose tokenizer shows where tokens begin; None takes each run's own model, if it is a
     directory that is still there."""
     trajectories: int = Field(10_000, ge=1)
-    """Most attempts on the page; of more, all those at a fair sample of the tasks."""
+    """Maximum number of attempts on the page; of a larger run, those at a sample of its tasks."""

@@ -80,7 +80,7 @@ class TrainConfig(Settings):
     max_failures: int = Field(1, ge=0)
     """Times Ray Train restarts the workers from the last checkpoint."""
     seed: int = 0
-    """Seed of anything random in training that is not the sample stream."""
+    """Seed of everything random in training except the sample stream."""
 
     @field_validator("method", mode="before")
     @classmethod
@@ -106,7 +106,7 @@ class Distribution(Settings):
     uniform: tuple[float, float] | None = None
     """Any number between two."""
     loguniform: tuple[float, float] | None = None
-    """Any number between two positive ones, every order of magnitude alike."""
+    """Any number between two positive ones, with every order of magnitude equally likely."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Distribution:
@@ -133,7 +133,7 @@ class TuneConfig(Settings):
     etas: list[Annotated[float, Field(ge=0, le=1)]] = Field([])
     """Values of η: short for a grid over `train.eta` in `space`."""
     num_trials: int = Field(1, ge=1)
-    """Draws from the distributions of `space`; a grid is gone through once per draw."""
+    """Draws from the distributions of `space`; every draw is combined with the whole grid."""
     search: Literal["random", "optuna", "hyperopt"] = "random"
     """How values are chosen: all grids and independent draws, or by a library that learns from the trials so
     far and must be installed."""
@@ -144,11 +144,11 @@ class TuneConfig(Settings):
     """Steps after which a trial is scored for the first time, then after `score_factor` times as many and so
     on up to `train.num_steps`; None scores it at the end alone."""
     score_factor: int = Field(3, ge=2)
-    """By how much more steps a trial is scored again; of so many trials `asha` lets one go on."""
+    """Factor by which the steps between scores grow; `asha` lets one of that many trials go on."""
     max_concurrent: int = Field(1, ge=1)
-    """Trials that run at once, as far as the cluster holds their workers and engines."""
+    """Trials that run at once, as far as the cluster has room for their workers and engines."""
     max_general_loss: float = Field(0.03, ge=0)
-    """Largest relative rise of the general validation loss that the recommended trial may have."""
+    """Largest acceptable relative increase of the general validation loss in the recommended trial."""
     seed: int = 0
     """Seed of the draws: the same command makes the same trials."""
     env: EnvSettings = Field({})

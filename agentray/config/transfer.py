@@ -10,7 +10,7 @@ from agentray.config.stages import Settings
 
 
 class ExportConfig(Settings):
-    """Which trajectories to write into a file of another tool's format."""
+    """Which trajectories to write in the format of another tool."""
 
     run: Path
     """Finished directory of trajectories: of a rollout, a filter, an import and so on."""
@@ -21,7 +21,7 @@ class ExportConfig(Settings):
 
 
 class ImportConfig(Settings):
-    """Which file of another tool's to make into trajectories."""
+    """Which file of another tool to turn into trajectories."""
 
     format: str
     """Name of the format, e.g. `agentinstruct`."""
@@ -30,6 +30,6 @@ class ImportConfig(Settings):
     out: Path
     """Where the trajectories, the list of rejected records and the manifest go."""
     environment: str | None = None
-    """Environment of the tasks; None takes what each record says, else `imported`."""
+    """Environment of the tasks; None uses the one each record names, or `imported`."""
     reward: float | None = Field(None, allow_inf_nan=False)
-    """What every trajectory earned that does not say; None leaves it unknown."""
+    """Reward of the trajectories whose record has none; None leaves it unknown."""

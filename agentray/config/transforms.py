@@ -20,7 +20,7 @@ class FilterConfig(Settings):
     min_reward: float | None = None
     """Reward threshold; None uses each environment's own."""
     max_per_task: int | None = Field(None, ge=1)
-    """Most trajectories kept per task, best reward first; None keeps all."""
+    """Maximum number of trajectories kept per task, best reward first; None keeps all."""
     drop_duplicates: bool = True
     """Reject a trajectory whose replies repeat those of a kept one on an equal task."""
     env: EnvSettings = Field({})
@@ -40,8 +40,7 @@ class TransformConfig(Settings):
     settings: dict[str, dict[str, Any]] = Field({})
     """Settings per transform, by name."""
     policy: str | None = None
-    """The policy that transforms may ask: a plugin, or an `http(s)://…/v1` endpoint, several with commas
-    between."""
+    """Policy that transforms may ask: `http(s)://…/v1` endpoints separated by commas, or a plugin."""
     model: str | None = None
     """Model name to ask an endpoint for; None takes the first it lists. Where it is given, an interrupted
     chain may go on with the same model at another address."""
@@ -68,10 +67,10 @@ class RescoreConfig(Settings):
     run: Path
     """Run directory to read."""
     out: Path
-    """Where the re-scored trajectories go, lists of what changed and what was refused, and the manifest."""
+    """Where the rescored trajectories, lists of the changed and the refused ones, and the manifest go."""
     env: EnvSettings = Field({})
     """Settings per environment id, over those that the run was made with."""
     in_flight: int = Field(32, ge=1)
     """Episodes played again at once."""
     episode_timeout_s: float = Field(600.0, gt=0)
-    """Longest time for one episode: reset and every step."""
+    """Longest time for one episode, in seconds."""
