@@ -36,12 +36,12 @@ def test_overrides_reach_nested_tables_and_keep_plain_text():
         (["nonsense"], "not of the form table.key=value"),
         (["rolout.num_tasks=3"], "did you mean 'rollout'?"),
         (["rollout.split=tests"], "'train', 'validation' or 'test'"),
-        (["rollout.envs.a=1"], "it is no table"),
-        (["rollout.policy=random", "rollout.policy.a=1"], "it is no table"),
+        (["rollout.envs.a=1"], "it is not a table"),
+        (["rollout.policy=random", "rollout.policy.a=1"], "it is not a table"),
         (["rollout.sampling=3"], "should be a valid dictionary"),
         (["env=3"], "not of the form"),
         (["env.count=3"], "should be a valid dictionary"),
-        (["env.count=3", "env.count.length=3"], "it is no table"),
+        (["env.count=3", "env.count.length=3"], "it is not a table"),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_accepted_ones(overrides, said):
