@@ -80,6 +80,12 @@ def read(inventory: Sequence[Inventory], set_aside: list[str]) -> Iterator[Recor
 
 
 def _file(source: Source) -> Inventory:
+    if not source.path.exists():
+        raise UsageError(
+            f"no file or directory {str(source.path)!r}",
+            "it does not exist",
+            "give a file of conversations, or the directory of a rollout or filter",
+        )
     if source.env is not None or source.policy is not None:
         raise UsageError(
             f"{str(source.path)!r} is a file of conversations",
@@ -141,7 +147,7 @@ def _check_splits(source: Source, heads: Mapping[_Head, int], config: MixConfig)
         allowed = json.dumps([*config.allow_splits, *denied])
         raise UsageError(
             f"{denied.total()} trajectories of {str(source.path)!r} are not for training",
-            f"they are of split {', '.join(sorted(denied))}; trained on is {', '.join(config.allow_splits)}",
+            f"they are of split {', '.join(sorted(denied))}; allowed is {', '.join(config.allow_splits)}",
             f"give a run of split train, or allow it: --set 'mix.allow_splits={allowed}'",
         )
 

@@ -45,6 +45,12 @@ def test_a_selection_of_nothing_names_what_is_there(mix_of, attempts, changes, s
     assert "count" in caught.value.why or "expert" in caught.value.why
 
 
+def test_a_source_that_does_not_exist_is_refused_before_others_are_read(mix_of, tmp_path):
+    (tmp_path / "broken.jsonl").write_text("{")
+    with pytest.raises(UsageError, match="no file or directory"):
+        run(mix_of(agent=[tmp_path / "broken.jsonl", tmp_path / "absent"], eta=1))
+
+
 def test_a_file_has_no_environments_to_select_from(mix_of, chats):
     with pytest.raises(UsageError, match="is a file of conversations"):
         run(mix_of(sources=[Source(path=chats("a.jsonl", 3), env="count")], eta=1))
