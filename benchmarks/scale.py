@@ -4,10 +4,11 @@
 
 A run of `--num` trajectories of about 1,000 tokens is written first: five turns of random words, as frequent
 as words are, in several environments; replies have token ids and log-probabilities, and one attempt in ten
-failed, was cut off or earned nothing. The same number always gives the same run. Each stage then works on it
-in a process of its own. `peak_mib` is the most resident memory that the process and those it started had at
-once, in MiB, with what they share counted for each; `mb_per_s` is the size of the run on disk, in 10^6 bytes,
-over the stage's time.
+failed, was cut off or earned nothing. The same number always gives the same run. `mix` gets a run of text
+alone (ids that are not those of the text it would refuse), for whose words its tokenizer needs 2,300 tokens.
+Each stage works in a process of its own. `peak_mib` is the most resident memory that the process and those it
+started had at once, in MiB, with what they share counted for each; `mb_per_s` is the size of the run on disk,
+in 10^6 bytes, over the stage's time.
 """
 
 from __future__ import annotations
@@ -49,8 +50,20 @@ def filtered(run: Path, out: Path) -> Any:
     return filter_run(FilterConfig(runs=[run], out=out, min_reward=1.0))
 
 
-STAGES: dict[str, Callable[[Path, Path], Any]] = {"filter": filtered}
+def mixed(run: Path, out: Path) -> Any:
+    """Tokenize all of it for training."""
+    from agentray.config import MixConfig, Source
+    from agentray.mix.run import run as mix
+
+    return mix(MixConfig(sources=[Source(path=run)], eta=1, model=MODEL, max_length=4096, out=out))
+
+
+MODEL = "smollm2-135m"
+"""Whose tokenizer and chat template `mix` uses."""
+STAGES: dict[str, Callable[[Path, Path], Any]] = {"filter": filtered, "mix": mixed}
 """Each gets the generated run and a directory for its output, and returns its summary."""
+TEXT_ALONE = {"mix"}
+"""Stages whose run has no token ids."""
 
 
 class Words:
@@ -81,8 +94,8 @@ class Words:
         return lost[index // 10 % len(lost)] if index % 10 == 9 else ("completed", 1.0)
 
 
-def rows(num: int) -> Iterator[dict[str, Any]]:
-    """Rows of the generated run."""
+def rows(num: int, *, sampled: bool) -> Iterator[dict[str, Any]]:
+    """Rows of the generated run, with token ids or without."""
     words = Words(7)
     rules = {env: words.text(RULES) for env in ENVS}
     for index in range(num):
@@ -101,7 +114,7 @@ def rows(num: int) -> Iterator[dict[str, Any]]:
                 {"role": "assistant", "content": "Ok.", "loss": False},
                 {"role": "user", "content": question, "loss": False},
             ],
-            "turns": [turn(words, number, reward) for number in range(NUM_TURNS)]
+            "turns": [turn(words, number, reward, sampled) for number in range(NUM_TURNS)]
             if reward is not None
             else [],
             "reward": reward,
@@ -116,14 +129,14 @@ def rows(num: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def turn(words: Words, number: int, reward: float | None) -> dict[str, Any]:
+def turn(words: Words, number: int, reward: float | None, sampled: bool) -> dict[str, Any]:
     """A turn of the generated run."""
     ids, logprobs = words.ids(int(SAID * TOKENS_PER_WORD))
     over = number == NUM_TURNS - 1
     return {
         "text": f"Thought: {words.text(SAID)}\nAction: {number}",
-        "token_ids": ids,
-        "logprobs": logprobs,
+        "token_ids": ids if sampled else None,
+        "logprobs": logprobs if sampled else None,
         "prompt_tokens": 300 + 150 * number,
         "completion_tokens": len(ids),
         "finish_reason": "stop",
@@ -136,13 +149,13 @@ def turn(words: Words, number: int, reward: float | None) -> dict[str, Any]:
     }
 
 
-def generate(directory: Path, num: int) -> None:
+def generate(directory: Path, num: int, *, sampled: bool) -> None:
     """Write the run, unless it is there."""
     if manifest.is_complete(directory):
         return
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    made, batch = rows(num), []
+    made, batch = rows(num, sampled=sampled), []
     with ShardWriter(directory) as writer:
         for row in made:
             batch.append(row)
@@ -169,6 +182,7 @@ def measured(stage: str, run: Path, out: Path) -> dict[str, Any]:
     return {
         "peak_mib": round(sampler.max_rss_bytes / 2**20, 1),
         "wall_s": round(wall_s, 2),
+        "run_bytes": size_bytes(run),
         "mb_per_s": round(size_bytes(run) / 1e6 / wall_s, 2),
         "summary": json.loads(printed.splitlines()[-1]),
     }
@@ -198,18 +212,16 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="agentray-scale-") as temporary:
         root = given.data or Path(temporary)
-        run, started = root / f"run-{given.num}", time.monotonic()
-        generate(run, given.num)
         document: dict[str, Any] = {
             "trajectories": given.num,
-            "run_bytes": size_bytes(run),
-            "generated_s": round(time.monotonic() - started, 1),
             "stages": {},
             "machine": manifest.machine(),
             "versions": manifest.versions(),
             "commit": manifest.commit(),
         }
         for stage in given.stages:
+            run = root / f"run-{given.num}{'-text' if stage in TEXT_ALONE else ''}"
+            generate(run, given.num, sampled=stage not in TEXT_ALONE)
             document["stages"][stage] = measured(stage, run, Path(temporary) / stage)
             shutil.rmtree(Path(temporary) / stage, ignore_errors=True)
     text = json.dumps(document, indent=1)
