@@ -219,7 +219,7 @@ def _check(wheel: Path, sha256: str) -> None:
 def _convert(gguf: Path, out: Path) -> None:
     """Convert in a process of its own, so that this one never loads torch."""
     try:
-        done = _run([sys.executable, "-m", "agentray.train.convert", str(gguf), str(out)])
+        done = _run([sys.executable, "-m", "agentray.convert", str(gguf), str(out)])
     except subprocess.TimeoutExpired as error:
         raise ResourceError(
             f"converting {gguf.name!r} took over {FETCH_TIMEOUT_S:.0f} s", "the machine is busy", "try again"

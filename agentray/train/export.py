@@ -75,7 +75,7 @@ def rehearse(base: str, tokenizer: Any, out: Path) -> None:
         raise DataError(
             f"the tuned model of {base!r} could not be saved",
             f"tried before the first step: {type(error).__name__}: {' '.join(str(error).split())}",
-            "mend the model's config.json or tokenizer files",
+            "fix the model's config.json or tokenizer files",
         ) from error
     free = shutil.disk_usage(out).free
     if free < needed:

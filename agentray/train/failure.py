@@ -38,7 +38,7 @@ class Failure:
 
 
 def final(error: AgentrayError) -> Failure:
-    """The failure that an error of the user's is: no restart mends it."""
+    """The failure that a user's error is: no restart fixes it."""
     return Failure(type(error).__name__, error.what, error.why, error.fix, final=True)
 
 

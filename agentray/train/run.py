@@ -144,7 +144,7 @@ def _fit(config: TrainConfig, model: str) -> None:
         found = failure.read(config.out)
         raise found.error() if found else _explain(error) from error
     found = failure.read(config.out)
-    failure.clear(config.out)  # one that is not final was mended by a restart
+    failure.clear(config.out)  # a restart fixed one that is not final
     if found and found.final:
         raise found.error()
 

@@ -34,7 +34,7 @@ def train_loop(settings: dict[str, Any]) -> None:
     config = TrainConfig.model_validate(settings["config"])
     found = failure.read(config.out)
     if found is not None and found.final:
-        return  # Ray Train restarted workers whose failure a restart does not mend
+        return  # Ray Train restarted workers whose failure a restart does not fix
     try:
         _train(config, settings["model"])
     except AgentrayError as error:

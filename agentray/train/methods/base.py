@@ -79,7 +79,10 @@ class Method:
         return losses, losses.detach()
 
     def penalty(self, model: PreTrainedModel) -> Tensor | None:
-        """A term on the weights alone, float32 (), added once per step; None for none."""
+        """A term on the weights alone, float32 (), added once per step; None for none.
+
+        At ZeRO 3 the parameters are shards here: gather what it reads.
+        """
         return None
 
     def after(self, engine: Engine) -> None:

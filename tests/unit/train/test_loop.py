@@ -1,5 +1,7 @@
 """The training loop on a tiny model, without Ray and DeepSpeed."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from fakes import byte_tokenizer
@@ -16,15 +18,15 @@ from agentray.train.metrics import METRICS, read_metrics
 from agentray.train.model import token_losses
 
 
-def training(settings, *, method=None, rank=0, world=1, data=None, packed=True):
+def training(settings, *, method=None, world=1, data=None, packed=True, engine=Engine):
     method = method or build(settings.method)
     model = base()
     method.prepare(model, base)
-    worker = Worker(settings.out / "checkpoints", rank, world)
+    worker = Worker(settings.out / "checkpoints", world=world)
     layout = Layout(packed, method.sides_apart)
-    batches = Batches(settings, data or corpus(), layout, rank, world)
+    batches = Batches(settings, data or corpus(), layout, worker.rank, world)
     settings.out.mkdir(exist_ok=True)
-    return Training(settings, batches, Engine(model, method), method, worker, byte_tokenizer)
+    return Training(settings, batches, engine(model, method), method, worker, byte_tokenizer)
 
 
 def logged(out):
@@ -50,26 +52,28 @@ def test_a_run_lowers_the_loss_logs_every_step_and_leaves_a_model(tmp_path):
     assert moved and weights(settings.out)[moved[0]].dtype == torch.bfloat16
 
 
+class Stopped(Engine):
+    """Ends the run at its first step, and keeps the gradient."""
+
+    gradient: ClassVar[dict[str, torch.Tensor]] = {}
+
+    def step(self, learning_rate):
+        self.gradient.update({name: each.grad for name, each in self.model.named_parameters()})
+        raise StopIteration
+
+
 @pytest.mark.parametrize("row_tokens", [64, 4096])
 def test_a_step_s_gradient_is_that_of_the_mean_over_all_its_targets(tmp_path, row_tokens):
     settings = config(tmp_path / "run", num_steps=1, row_tokens=row_tokens)
-    run = training(settings, data=corpus(validation=0))
-    found = {}
-
-    def step(rate):
-        found.update({name: each.grad for name, each in run._engine.model.named_parameters()})
-        raise StopIteration
-
-    run._engine.step = step
     with pytest.raises(StopIteration):
-        run.run()
+        training(settings, data=corpus(validation=0), engine=Stopped).run()
     names = ["game", "chat"] * 2
     drawn = [corpus().training[name][row] for name, row in zip(names, [0, 0, 1, 1], strict=True)]
     model = base()
     losses = torch.cat([token_losses(model, row) for row in pack(drawn, 4096)])
     losses.mean().backward()
     for name, parameter in model.named_parameters():
-        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(Stopped.gradient[name], parameter.grad, rtol=1e-3, atol=1e-6)
 
 
 def test_validation_every_few_steps_is_logged_with_them(tmp_path):

@@ -3,7 +3,7 @@
 Why it exists: no model hub can be reached on many machines, but a package index can, and it carries
 pretrained weights as quantised GGUF. The quantised values are unpacked once and saved as bfloat16.
 
-    python -m agentray.train.convert MODEL.gguf OUT
+    python -m agentray.convert MODEL.gguf OUT
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def convert(gguf: Path, out: Path) -> None:
 
     Args:
         gguf: File to read.
-        out: Directory to write; made when absent.
+        out: Directory to write; created when absent.
 
     Raises:
         MissingDependencyError: transformers, torch or gguf is not installed.
@@ -81,7 +81,7 @@ def _read(gguf: Path, dtype: Any) -> tuple[Any, Any, list[str], list[str]]:
 def main(arguments: list[str]) -> int:
     """Command line: 0 done, 1 failed, 2 wrong arguments."""
     if len(arguments) != 2:
-        print("usage: python -m agentray.train.convert MODEL.gguf OUT", file=sys.stderr)
+        print("usage: python -m agentray.convert MODEL.gguf OUT", file=sys.stderr)
         return 2
     try:
         convert(Path(arguments[0]), Path(arguments[1]))
