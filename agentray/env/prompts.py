@@ -16,21 +16,14 @@ import random
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
-from agentray.env.base import EnvironmentSettings, Hosting, TextEnvironment, fingerprint
-from agentray.env.records import records
+from agentray.env.base import Hosting, TextEnvironment, fingerprint
 from agentray.env.text import Step, TextEnv
-from agentray.errors import DataError
-from agentray.types import SPLITS, Message, Split, Task
+from agentray.types import Message, Split, Task
 
 _HELD_OUT_EVERY: Mapping[Split, int] = {"validation": 8, "test": 9}
 """Of ten consecutive prompts, the ninth is for validation and the tenth for test."""
-_FIX = 'give a JSONL file of records like {"id": "1", "turns": ["What is rain?"], "split": "train"}'
 
 
 @cache
@@ -60,21 +53,8 @@ class Prompts(TextEnvironment):
     id = "prompts"
     hosting = Hosting("inline", replayable=True)
 
-    class Settings(EnvironmentSettings):
-        """What is asked."""
-
-        data: str | None = Field(None, min_length=1)
-        """JSONL file of questions, one record a line: `turns` (list of str) and, if wanted, `id` (the line's
-        number; no two may have the same), `instruction` (OpenAI messages that come before), `split` (`train`)
-        and anything else, which is kept with the task. None asks the project's own prompts."""
-
-    settings: Settings
-
     def tasks(self, split: Split, start: int = 0) -> Iterator[Task]:
-        """The prompts; each belongs to one split. Of ours, any number of the first has all kinds."""
-        if self.settings.data is not None:
-            yield from islice(_questions(Path(self.settings.data), split), start, None)
-            return
+        """Our prompts; each belongs to one split, and any number of the first has all kinds."""
         held_out = {remainder: name for name, remainder in _HELD_OUT_EVERY.items()}
         mine = [text for i, text in enumerate(_prompts()) if held_out.get(i % 10, "train") == split]
         random.Random(0).shuffle(mine)
@@ -101,61 +81,19 @@ class Prompts(TextEnvironment):
         return fingerprint({"instruction": data.get("instruction", []), "turns": data["turns"]})
 
     def check_task(self, task: Task) -> None:
-        """Refuse what cannot be asked, and one of our prompts in the split of others."""
-        _checked(task.data if "turns" in task.data else {**task.data, "turns": [task.data.get("prompt")]})
+        """Refuse what cannot be asked."""
+        turns = task.data.get("turns", [task.data.get("prompt")])
+        instruction = task.data.get("instruction", [])
+        if not isinstance(turns, list) or not turns or not all(isinstance(each, str) for each in turns):
+            raise ValueError("its turns are not a list of texts")
+        if not isinstance(instruction, list) or not all(map(_is_message, instruction)):
+            raise ValueError("its instruction is not a list of messages of a role and a text, and no more")
         super().check_task(task)
 
 
 def _turns(data: Mapping[str, Any]) -> list[str]:
     """What a task asks, in order."""
     return list(data["turns"]) if "turns" in data else [data["prompt"]]
-
-
-def _questions(path: Path, split: Split) -> Iterator[Task]:
-    """The tasks of a split in a file of questions.
-
-    Raises:
-        UsageError: There is no such file.
-        DataError: It cannot be read, a line is not a question, or two have one id.
-    """
-    lines: dict[str, int] = {}
-    tasks = []
-    for number, record in records(path, "a question", _FIX, _checked):
-        if record.get("split", "train") != split:
-            continue
-        name = f"{split}/{record.get('id', number)}"
-        first = lines.setdefault(name, number)
-        if first != number:
-            raise DataError(
-                f"lines {first} and {number} of {str(path)!r} are both {name!r}",
-                "answers are told apart by `id`, the line's number where it is not given",
-                "give each question another id",
-            )
-        data = {key: value for key, value in record.items() if key not in ("id", "split")}
-        asked = {"instruction": data.get("instruction", []), "turns": data["turns"]}
-        tasks.append(Task("prompts", name, split, data, fingerprint(asked)))
-    yield from tasks
-
-
-def _checked(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The record.
-
-    Raises:
-        ValueError: It is not a question.
-    """
-    turns, name = record.get("turns"), record.get("id", "")
-    instruction = record.get("instruction", [])
-    if not isinstance(turns, list) or not turns or not all(isinstance(each, str) for each in turns):
-        raise ValueError("its turns are not a list of texts")
-    if record.get("split", "train") not in SPLITS:
-        raise ValueError(f"its split is not one of {', '.join(SPLITS)}")
-    if isinstance(name, bool) or not isinstance(name, str | int):
-        raise ValueError("its id is neither text nor a number")
-    if not isinstance(instruction, list) or not all(map(_is_message, instruction)):
-        raise ValueError(
-            "its instruction is not a list of messages that have a role and a text as content, and no more"
-        )
-    return record
 
 
 def _is_message(value: Any) -> bool:

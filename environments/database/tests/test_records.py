@@ -6,7 +6,9 @@ from itertools import islice
 import pytest
 from playing import play
 
+from agentray.config import TasksConfig
 from agentray.errors import DataError, UsageError
+from agentray.rollout.tasks import TasksFile, run
 from agentray.types import SPLITS
 from agentray_database import Database
 from agentray_database.environment.engine import Sandbox
@@ -93,6 +95,19 @@ def test_a_file_without_records_and_a_missing_one_are_refused(tmp_path):
         tasks(tmp_path)
     with pytest.raises(UsageError, match="cannot read"):
         Database(data=str(tmp_path / "absent.jsonl"))
+
+
+def test_tasks_of_a_file_that_is_gone_are_played(tmp_path):
+    data = tmp_path / "records.jsonl"
+    data.write_text(json.dumps(SELECT) + "\n")
+    written = TasksConfig(
+        envs=["database"], split="test", out=tmp_path / "tasks.jsonl", env={"database": {"data": str(data)}}
+    )
+    assert run(written).num_tasks == {"database": 1}
+    data.unlink()
+    source = TasksFile(tmp_path / "tasks.jsonl", {})
+    assert [task.data["label"] for _, task in source.tasks(lambda env, place: True)] == [["5"]]
+    assert source.specs[0].kwargs == {}
 
 
 def test_replaying_recorded_statements_gives_the_recorded_hashes(dbbench):

@@ -1,57 +1,64 @@
-"""The environment `prompts` with a user's own questions."""
-
-import json
+"""The environment `prompts`: its own prompts, and what tasks files ask through it."""
 
 import pytest
 
 from agentray.env.prompts import Prompts
-from agentray.errors import DataError, UsageError
-from agentray.types import Message
+from agentray.types import SPLITS, Message, Task
 
 
-def questions(tmp_path, *rows):
-    path = tmp_path / "questions.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Prompts(data=str(path))
+def task(data, fingerprint=None, **changes):
+    fingerprint = fingerprint or Prompts().fingerprint(data)
+    return Task(
+        **({"env": "prompts", "id": "a", "split": "test", "data": data, "fingerprint": fingerprint} | changes)
+    )
 
 
-def test_questions_are_asked_in_turn_after_their_instruction(tmp_path):
+def test_questions_are_asked_in_turn_after_their_instruction():
     rules = [{"role": "system", "content": "Be brief."}]
-    asked = {"id": "a", "turns": ["One?", "Two?"], "instruction": rules, "split": "test"}
-    environment = questions(tmp_path, asked, {"turns": ["Other?"]})
-    (task,) = environment.tasks("test")
-    assert task.id == "test/a" and environment.instruction(task) == (Message("system", "Be brief."),)
-    (other,) = environment.tasks("train")
-    assert other.id == "train/2" and environment.instruction(other) == ()
-    game = environment.make()
-    assert game.reset(options={"task": task}) == ("One?", {})
+    asked = task({"turns": ["One?", "Two?"], "instruction": rules, "level": 3})
+    Prompts().check_task(asked)
+    assert Prompts().instruction(asked) == (Message("system", "Be brief."),)
+    assert Prompts().instruction(task({"turns": ["Other?"]})) == ()
+    game = Prompts().make()
+    assert game.reset(options={"task": asked}) == ("One?", {})
     assert game.step("1") == ("Two?", 0.0, False, False, {"action": "1"})
     assert game.step("2") == ("", 1.0, True, False, {"action": "2"})
     with pytest.raises(RuntimeError, match="after the end"):
         game.step("3")
 
 
-def test_later_tasks_are_those_of_the_whole_stream(tmp_path):
-    environment = questions(tmp_path, *({"turns": [f"{i}?"]} for i in range(5)))
-    assert list(environment.tasks("train", 3)) == list(environment.tasks("train"))[3:]
+def test_every_prompt_of_ours_is_in_one_split_and_its_task_is_its_own():
+    made = {split: list(Prompts().tasks(split)) for split in SPLITS}
+    texts = [each.data["prompt"] for stream in made.values() for each in stream]
+    assert len(texts) == len(set(texts)) == 400 and len(made["test"]) == len(made["validation"]) == 40
+    for each in made["train"]:
+        Prompts().check_task(each)
+
+
+def test_a_fingerprint_is_of_what_is_asked():
+    rules = [{"role": "user", "content": "Be brief."}]
+    found = [
+        {"turns": ["One?"]},
+        {"turns": ["Two?"]},
+        {"turns": ["One?"], "instruction": rules},
+        {"prompt": "One?"},
+    ]
+    assert len({Prompts().fingerprint(each) for each in found}) == 4
+    assert Prompts().fingerprint({"turns": ["One?"], "level": 1}) == Prompts().fingerprint(
+        {"turns": ["One?"]}
+    )
 
 
 @pytest.mark.parametrize(
-    ("row", "why"),
+    ("data", "why"),
     [
-        ([], "not an object"),
-        ("What is rain?", "not an object"),
-        ({"id": 1}, "turns are not a list of texts"),
+        ({}, "turns are not a list of texts"),
+        ({"prompt": 5}, "turns are not a list of texts"),
         ({"turns": []}, "turns are not a list of texts"),
         ({"turns": [1]}, "turns are not a list of texts"),
         ({"turns": 7}, "turns are not a list of texts"),
         ({"turns": "What is rain?"}, "turns are not a list of texts"),
         ({"turns": {"What is rain?": 1}}, "turns are not a list of texts"),
-        ({"turns": ["?"], "split": "tset"}, "split is not one of train, validation, test"),
-        ({"turns": ["?"], "split": ["train"]}, "split is not one of"),
-        ({"turns": ["?"], "id": None}, "id is neither"),
-        ({"turns": ["?"], "id": True}, "id is neither"),
-        ({"turns": ["?"], "id": ["a"]}, "id is neither"),
         ({"turns": ["?"], "instruction": "Be brief."}, "instruction is not a list of messages"),
         ({"turns": ["?"], "instruction": ["Be brief."]}, "instruction is not a list of messages"),
         ({"turns": ["?"], "instruction": [{"role": "system"}]}, "instruction is not"),
@@ -60,52 +67,9 @@ def test_later_tasks_are_those_of_the_whole_stream(tmp_path):
             {"turns": ["?"], "instruction": [{"role": "user", "content": "a", "tool_calls": []}]},
             "and no more",
         ),
-        ({"turns": ["rain \ud83d?"]}, "surrogate pair"),
-        ({"turns": ["?"], "level": {"name": "\ud83d"}}, "surrogate pair"),
-        ({"turns": ["rain\0?"]}, "NUL"),
+        ({"turns": ["?"]}, "does not fit its data"),
     ],
 )
-def test_a_line_that_is_no_question_is_named(tmp_path, row, why):
-    with pytest.raises(DataError, match=r"questions\.jsonl:2 is not a question") as caught:
-        list(questions(tmp_path, {"turns": ["?"]}, row).tasks("train"))
-    assert why in caught.value.why
-
-
-@pytest.mark.parametrize("line", ["no json", "[" * 100_000, '{"turns": ["?"], "n": ' + "1" * 5000 + "}"])
-def test_a_line_that_is_not_json_is_named(tmp_path, line):
-    (tmp_path / "questions.jsonl").write_text(f'\ufeff{{"turns": ["?"]}}\n{line}\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"(?s)questions\.jsonl:2 is not a question.*(not JSON|too deeply)"):
-        list(Prompts(data=str(tmp_path / "questions.jsonl")).tasks("train"))
-
-
-def test_a_question_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path):
-    texts = [f"one{end}two" for end in ("\u2028", "\u2029", "\x85")]
-    path = tmp_path / "questions.jsonl"
-    rows = [json.dumps({"turns": [text]}, ensure_ascii=False) for text in texts]
-    path.write_text("\r\n".join([*rows, "", ""]), encoding="utf-8")
-    assert [task.data["turns"] for task in Prompts(data=str(path)).tasks("train")] == [
-        [each] for each in texts
-    ]
-
-
-def test_two_questions_with_one_id_are_refused(tmp_path):
-    asked = [{"id": "2", "turns": ["One?"]}, {"turns": ["Two?"]}]
-    with pytest.raises(DataError, match=r"lines 1 and 2 of .* are both 'train/2'"):
-        next(questions(tmp_path, *asked).tasks("train"))
-    assert len(list(questions(tmp_path, asked[0], {"split": "test", **asked[0]}).tasks("train"))) == 1
-
-
-def test_a_file_that_is_no_text_is_a_data_error(tmp_path):
-    (tmp_path / "questions.jsonl").write_bytes(b"\x89PNG\xff")
-    with pytest.raises(DataError, match=r"(?s)questions\.jsonl:1 is not a question.*not UTF-8"):
-        list(Prompts(data=str(tmp_path / "questions.jsonl")).tasks("train"))
-
-
-def test_a_missing_file_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match="absent"):
-        list(Prompts(data=str(tmp_path / "absent.jsonl")).tasks("train"))
-
-
-def test_a_data_file_that_is_no_path_is_refused():
-    with pytest.raises(UsageError, match=r"env\.prompts\.data"):
-        Prompts(data=5)
+def test_a_task_that_cannot_be_asked_is_refused(data, why):
+    with pytest.raises(ValueError, match=why):
+        Prompts().check_task(task(data, fingerprint="0" * 16))

@@ -206,12 +206,19 @@ def test_tasks_are_read_as_they_are_asked_for(file):
     assert list(source.tasks(lambda env, place: place in (1, 4))) == [(1, made[1]), (4, made[4])]
 
 
-def test_a_data_file_that_is_gone_is_not_needed_to_play_its_tasks(tmp_path):
-    questions = tmp_path / "questions.jsonl"
-    questions.write_text('{"turns": ["One?", "Two?"], "split": "test"}\n')
-    write(tmp_path / "t.jsonl", envs=["prompts"], env={"prompts": {"data": str(questions)}})
-    questions.unlink()
-    assert played(tmp_path / "t.jsonl", tmp_path / "run", policy="random").completed == 1
+@pytest.mark.parametrize("line", ["no json", "[]", '{"id": "rain \\ud83d"}', "[" * 100_000])
+def test_a_line_that_is_not_an_object_of_text_is_refused(file, line):
+    file.write_text(file.read_text() + "\n" + line + "\n")
+    with pytest.raises(DataError, match=r"tasks\.jsonl:8 is not a task"):
+        TasksFile(file, {})
+
+
+def test_a_file_without_tasks_and_one_that_is_not_there_are_refused(tmp_path):
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(DataError, match="holds no records"):
+        TasksFile(tmp_path / "empty.jsonl", {})
+    with pytest.raises(UsageError, match="cannot read"):
+        TasksFile(tmp_path / "absent.jsonl", {})
 
 
 def test_a_version_is_the_environments_own(tmp_path, monkeypatch):
