@@ -21,7 +21,7 @@ def report(
         typer.Argument(metavar="RUN...", help="Evaluations or rollouts; the first is the base."),
     ] = None,
     train: Annotated[Path | None, typer.Option(help="Training run, for its curves.")] = None,
-    tune: Annotated[Path | None, typer.Option(help="Sweep over eta, for its table.")] = None,
+    tune: Annotated[Path | None, typer.Option(help="Sweep, for its table.")] = None,
     suite: Annotated[list[Path] | None, typer.Option(help="General suite; may be repeated.")] = None,
     out: Out = None,
     config: ConfigFile = None,

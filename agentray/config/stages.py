@@ -214,7 +214,7 @@ class ReportConfig(Settings):
     train: Path | None = None
     """Training run: loss curves and general ability."""
     tune: Path | None = None
-    """Sweep over η: its table."""
+    """Sweep: its table, and the chart of a single number that varies."""
     suite: list[Path] = []
     """Further directories with the `suite.json` of general benchmarks."""
     filter: Path | None = None

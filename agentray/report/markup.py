@@ -31,6 +31,7 @@ def environment() -> Environment:
         "of": lambda name, mapping: mapping[name],
         "p_value": text.p_value,
         "percent": text.percent,
+        "setting": text.setting,
         "thousands": text.thousands,
         "values": lambda mapping: list(mapping.values()),
     }

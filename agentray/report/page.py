@@ -23,7 +23,7 @@ from agentray.report.charts import LineChart, line_chart
 from agentray.report.commands import command
 from agentray.report.markup import render
 from agentray.report.records import Report, Single
-from agentray.report.text import duration, percent, size, thousands, words
+from agentray.report.text import duration, percent, setting, size, thousands, words
 
 _STYLES = ("page.css", "browser.css")
 _SCRIPTS = ("archive.js", "filter.js", "list.js", "text.js", "detail.js", "app.js")
@@ -37,7 +37,7 @@ _SECTIONS = {
     "pairs": "Further evaluations",
     "general": "General ability",
     "errors": "Errors",
-    "sweep": "Sweep over η",
+    "sweep": "Sweep",
     "training": "Training",
     "data": "Data",
     "cost": "Cost and time",
@@ -147,9 +147,11 @@ def _training(report: Report) -> LineChart | None:
 
 
 def _sweep(report: Report) -> LineChart | None:
-    """Score by η; None for a single value."""
-    trials = report.sweep.trials if report.sweep else []
-    if len({trial.eta for trial in trials}) < 2:
+    """Score by the setting that varies; None where it is not one number."""
+    name = report.sweep.varied if report.sweep else None
+    if report.sweep is None or name is None:
         return None
+    trials = sorted(report.sweep.trials, key=lambda trial: float(trial.settings[name]))
     envs = dict.fromkeys(env for trial in trials for env in trial.scores)
-    return line_chart({env: [(each.eta, each.scores.get(env)) for each in trials] for env in envs}, "η")
+    series = {env: [(each.settings[name], each.scores.get(env)) for each in trials] for env in envs}
+    return line_chart(series, setting(name))

@@ -192,9 +192,16 @@ def data(filtered: Path, mixed: Path | None) -> Data:
 
 
 def sweep(directory: Path) -> Sweep:
-    """Trials of `agentray tune`, and the η that it recommends."""
-    trials = load(directory / "table.json", "agentray tune")
-    return record(Sweep, {**manifest.read(directory).counts, "trials": trials}, directory)
+    """Trials of `agentray tune`, the recommended one marked; those of earlier versions vary η alone."""
+    counts = manifest.read(directory).counts
+    best = counts.get("trials", {}).get(counts.get("recommended"), {}).get("settings")
+    trials = [
+        {**each, "settings": each.get("settings") or {"train.eta": each.get("eta")}}
+        for each in load(directory / "table.json", "agentray tune")
+    ]
+    for each in trials:
+        each["recommended"] = each["settings"] == (best or {"train.eta": counts.get("recommended_eta")})
+    return record(Sweep, {**counts, "trials": trials}, directory)
 
 
 def recipe(directory: Path) -> RecipeState:

@@ -83,7 +83,9 @@ class Data(BaseModel):
 class Trial(Part):
     """One model of a sweep."""
 
-    eta: float | None = None
+    settings: dict[str, Any]
+    """Value of each setting that the sweep varies."""
+    recommended: bool = False
     scores: dict[str, float]
     general_before: float | None = None
     general_after: float | None = None
@@ -94,6 +96,16 @@ class Sweep(BaseModel):
 
     recommended_eta: float | None = None
     trials: list[Trial] = Field(min_length=1)
+
+    @property
+    def varied(self) -> str | None:
+        """The only setting that has several values, if these are numbers."""
+        values = {
+            name: [trial.settings.get(name) for trial in self.trials] for name in self.trials[0].settings
+        }
+        varying = [name for name, found in values.items() if len(set(map(str, found))) > 1]
+        numbers = len(varying) == 1 and all(isinstance(each, int | float) for each in values[varying[0]])
+        return varying[0] if numbers else None
 
 
 @dataclass(frozen=True)

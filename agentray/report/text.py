@@ -44,6 +44,11 @@ def cell(value: object) -> str:
     return thousands(known) if known is not None else "" if value is None else str(value)
 
 
+def setting(name: str) -> str:
+    """Name of a setting that a sweep varies."""
+    return "η" if name == "train.eta" else name
+
+
 def duration(seconds: float) -> str:
     """A time in its two largest units, e.g. `12 min 4 s`."""
     if seconds < 59.5:

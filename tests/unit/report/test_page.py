@@ -131,7 +131,15 @@ REPORT = {
     },
     "sweep": {
         "recommended_eta": 0.2,
-        "trials": [{"eta": eta, "scores": {"database": 0.5}, "general_after": 1.8} for eta in (0.2, 0.8)],
+        "trials": [
+            {
+                "settings": {"train.eta": eta, "train.seed": 7},
+                "scores": {"database": eta},
+                "general_after": 1.8,
+            }
+            | {"recommended": eta == 0.2}
+            for eta in (0.2, 0.8)
+        ],
     },
     "recipe": {
         "peak_memory_bytes": 4_402_341_478,
@@ -243,7 +251,7 @@ def test_headline_and_sections_say_the_numbers(page):
         *("Real records", "0% → 25%"),
         *("41.5 35 to 48", "made synthetic", "skipped"),
         *("16 25%", "+1.4%", "312 of 400", "Mixture: η = 0.2 asked for; agent 0.207."),
-        *("0.2 recommended", "1.800", "12 min 21 s", "4.1 GiB", "num_steps 20 instead of 44", "2.60.0"),
+        *("0.2 recommended7", "1.800", "12 min 21 s", "4.1 GiB", "num_steps 20 instead of 44", "2.60.0"),
         *("Tokens written9,000", "read 400 · failed 2", "Repeat the runs", "agentray serve --model"),
     ):
         assert part in text, part

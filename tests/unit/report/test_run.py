@@ -147,18 +147,34 @@ def test_a_group_that_lacks_tasks_is_named_in_the_report(tmp_path):
     assert report(tmp_path / "report", only)[1]["overall"] == {}
 
 
+def swept(directory, trials, counts):
+    directory.mkdir()
+    (directory / "table.json").write_text(json.dumps(trials))
+    manifest.write(directory, manifest.Manifest("tune", {}, counts))
+    return directory
+
+
 def test_a_sweep_is_shown_with_its_recommendation(tmp_path):
-    sweep = tmp_path / "tune"
-    sweep.mkdir()
     trials = [
         {"eta": eta, "scores": {"count": eta}, "general_before": 1.0, "general_after": 1.0 + eta}
         for eta in (0.2, 0.8)
     ]
-    (sweep / "table.json").write_text(json.dumps(trials))
-    manifest.write(sweep, manifest.Manifest("tune", {}, {"recommended_eta": 0.2}))
-    _, document, page = report(tmp_path / "r", stored(tmp_path / "run", attempts([1.0])), tune=sweep)
+    sweep = swept(tmp_path / "tune", trials, {"recommended_eta": 0.2})
+    only = stored(tmp_path / "run", attempts([1.0]))
+    _, document, page = report(tmp_path / "r", only, tune=sweep)
     assert document["sweep"]["recommended_eta"] == 0.2
-    assert '0.2 <span class="tag">recommended</span>' in page and "1.800" in page
+    assert '0.2 <span class="tag">recommended</span>' in page and "1.800" in page and "Score by η" in page
+
+
+def test_a_sweep_of_other_settings_has_a_column_for_each(tmp_path):
+    varied = [{"train.seed": 1, "train.method.name": name} for name in ("full", "distill")]
+    trials = [{"eta": 0.5, "scores": {"count": 1.0}, "settings": each} for each in varied]
+    counts = {"recommended": "b", "trials": {"a": trials[0], "b": trials[1]}}
+    sweep = swept(tmp_path / "tune", trials, counts)
+    _, document, page = report(tmp_path / "r", stored(tmp_path / "run", attempts([1.0])), tune=sweep)
+    assert [each["recommended"] for each in document["sweep"]["trials"]] == [False, True]
+    assert '<th scope="col">train.method.name</th>' in page and "<td>distill</td>" in page
+    assert "Score by" not in page
 
 
 def test_a_tokenizer_that_is_not_there_is_an_error(tmp_path):
