@@ -250,7 +250,7 @@ def test_a_second_writer_is_refused_with_the_first_ones_process_and_host(tmp_pat
     RunStore(tmp_path).close()
 
 
-def test_a_directory_that_is_no_run_is_refused(tmp_path):
+def test_a_directory_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(UsageError):
         read_run(tmp_path / "absent")
     with pytest.raises(UsageError, match="holds no trajectories"):
@@ -293,7 +293,7 @@ def test_an_attempt_that_cannot_be_stored_fails_alone(tmp_path, dies):
         assert set(again.finished) == {made[0].key, made[4].key}
 
 
-def test_an_attempt_whose_task_cannot_be_stored_is_left_out_and_made_again(tmp_path):
+def test_an_attempt_whose_task_cannot_be_stored_is_dropped_and_made_again(tmp_path):
     named = replace(trajectory(1), policy="half \ud83d")
     with RunStore(tmp_path) as store:
         store.commit([*entries(trajectory(0)), *entries(named)])
@@ -306,7 +306,7 @@ def test_an_attempt_whose_task_cannot_be_stored_is_left_out_and_made_again(tmp_p
     assert not (tmp_path / "shard-000009.parquet").exists()
 
 
-def test_who_only_looks_for_the_owner_does_not_keep_a_writer_out(tmp_path, monkeypatch):
+def test_looking_for_the_owner_does_not_keep_a_writer_out(tmp_path, monkeypatch):
     RunStore(tmp_path).close()
     with (tmp_path / ".lock").open() as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)

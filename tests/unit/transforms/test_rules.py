@@ -1,10 +1,14 @@
 """Each rule on every kind of trajectory, and what stands in a chain's order."""
 
+import asyncio
+import re
+from pathlib import Path
+
 import pytest
-from fakes import trajectory
+from fakes import ScriptedPolicy, trajectory
 
 from agentray.errors import UsageError
-from agentray.transforms.base import TRANSFORMS, make
+from agentray.transforms.base import TRANSFORMS, Transform, make
 from agentray.transforms.context import Context
 from agentray.types import Rejection, Reply, Turn
 
@@ -74,6 +78,20 @@ def test_every_transform_is_made_without_settings_and_refuses_unknown_ones(name)
     assert make(name).settings == type(make(name)).Settings()
     with pytest.raises(UsageError, match=rf"unknown setting 'transform\.settings\.{name}\.colour'"):
         make(name, {"colour": "red"})
+
+
+def test_the_examples_of_the_documentation_work():
+    page = (Path(__file__).parents[3] / "docs" / "transforms.md").read_text(encoding="utf-8")
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(block, names)
+    short = names["Short"](names["Short"].Settings(most=1))
+    assert reason(short, trajectory()) == "long"
+    no = ScriptedPolicy("no", "yes")
+    label, asked = names["Labelled"](Transform.Settings()), Context("count", {}, no)
+    assert asyncio.run(label(trajectory(), asked)).reason == "badly_done"
+    assert asyncio.run(label(trajectory(), asked)).metrics["well_done"] == 1.0
+    assert "well done?" in no.seen[0][0].content
 
 
 def test_an_unknown_transform_is_refused_with_the_closest():
