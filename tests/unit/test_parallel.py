@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 from itertools import count
 
+import psutil
 import pytest
 
 from agentray import parallel
@@ -45,3 +48,25 @@ def test_a_killed_process_and_an_error_of_the_function_reach_the_caller():
         list(ordered_map(described, [1, 2, -1]))
     with pytest.raises(DataError):
         list(ordered_map(described, [1, 2, -2]))
+
+
+ENDLESS = """
+import operator, os
+from itertools import repeat
+from agentray import parallel
+
+if __name__ == "__main__":
+    parallel._num_cpus = lambda: 2
+    for pid in parallel.ordered_map(operator.call, repeat(os.getpid)):
+        print(pid, flush=True)
+"""
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    command = [sys.executable, str(tmp_path / "endless.py")]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as started:
+        worker = psutil.Process(int(started.stdout.readline()))
+        started.kill()
+        assert psutil.wait_procs([worker], timeout=60)[1] == []
