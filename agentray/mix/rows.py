@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -85,11 +86,11 @@ class Rows(Sequence[Sample]):
 
     Raises:
         OSError: A file is not there.
-        ArrowInvalid: A file is damaged.
+        ValueError: A file is damaged.
     """
 
     def __init__(self, paths: Sequence[Path], *, prefix_length: int, largest_id: int) -> None:
-        self._readers = [pa.ipc.open_file(pa.memory_map(str(path))) for path in paths]
+        self._readers = [_opened(path) for path in paths]
         self._starts = [0, *accumulate(map(_num_rows, self._readers))]
         self._prefix_length, self.largest_id = prefix_length, largest_id
         self._chosen: range | npt.NDArray[np.int64] = range(self._starts[-1])
@@ -158,6 +159,15 @@ def _lists(arrays: Sequence[npt.NDArray[np.int32]]) -> Any:
     """Arrays as one Arrow array of lists."""
     offsets = np.cumsum([0, *map(len, arrays)], dtype=np.int32)
     return pa.ListArray.from_arrays(offsets, np.concatenate(arrays))
+
+
+def _opened(path: Path) -> Any:
+    """A file mapped into memory, of which the pages of a row are read and none around them."""
+    with path.open("rb") as stream:
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    if hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)
+    return pa.ipc.open_file(pa.py_buffer(mapped))
 
 
 def _num_rows(reader: Any) -> int:

@@ -1,5 +1,7 @@
 """Samples on disk: equal to those written, and read one at a time."""
 
+import mmap
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,20 @@ def test_reading_a_row_touches_one_batch(written, samples, monkeypatch):
     assert len(rows) == 700 and len(sliced) == 100 and asked == []
     assert np.array_equal(rows[600].input_ids, samples[600].input_ids)
     assert len(asked) == 1
+
+
+def test_the_kernel_is_told_not_to_read_ahead(written, monkeypatch):
+    """2,000 samples of a million held 1 GiB before it was."""
+    asked = []
+
+    class Mapped(mmap.mmap):
+        def madvise(self, option, *part):
+            asked.append((option, *part))
+            super().madvise(option, *part)
+
+    monkeypatch.setattr(module.mmap, "mmap", Mapped)
+    assert len(opened(written)) == 700
+    assert asked == [(mmap.MADV_RANDOM,)] * len(written)
 
 
 @pytest.mark.parametrize("content", [b"", b"ARROW1", b"{}"])
