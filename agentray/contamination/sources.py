@@ -63,7 +63,7 @@ class Document:
     task: TaskName | None = None
     """The task it is about, where it comes from an environment."""
     left_out: str | None = None
-    """Why it has no text; None when it has."""
+    """Why it is excluded; None if it has text."""
 
 
 class Source(Protocol):
@@ -218,7 +218,7 @@ class EnvironmentSource:
 
 
 def first_record(path: Path) -> Any:
-    """The first record of a JSON file that can be read; None when there is none.
+    """The first record of a JSON file that can be read; None if there is no record.
 
     Raises:
         DataError: It is not JSON.

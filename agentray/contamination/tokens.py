@@ -53,7 +53,7 @@ class Tokens:
     bounds: Positions
     """int64 (documents + 1,): document `d` has the tokens from `bounds[d]` to before `bounds[d + 1]`."""
     source: bytes
-    """The text as it was, at the same positions as `content`; empty where those are no text."""
+    """The text as it was, at the same positions as `content`; empty where those are not text."""
 
 
 class Tokenizer(Protocol):

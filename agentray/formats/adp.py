@@ -146,7 +146,7 @@ def _details(record: Record) -> Record:
 
 
 def _number(value: Any) -> float | None:
-    """A reward; None where there is none.
+    """A reward; None if the record has none.
 
     Raises:
         Unusable: It is not a finite number.

@@ -1,6 +1,6 @@
 """Conversations of files in whatever form their records have; a file may mix forms.
 
-Nothing in a record vanishes without a word: what is known is honoured or costs the record, with a reason, and
+Nothing in a record is ignored in silence: what is known is honoured or costs the record, with a reason, and
 the names of all other fields are counted. `docs/data.md` says how each field is read.
 """
 

@@ -9,7 +9,7 @@ from agentray.formats.reasons import Unusable
 from agentray.types import Conversation, Message, Reply, Task, Trajectory, Turn
 
 POLICY = "unknown"
-"""Who acted, where a record does not say."""
+"""The policy of a record that does not name one."""
 
 
 def to_trajectory(said: Conversation, env: str, task_id: str, policy: str = POLICY) -> Trajectory:

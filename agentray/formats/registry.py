@@ -26,7 +26,7 @@ def get(name: str) -> Format:
     """A format by its name.
 
     Raises:
-        UsageError: There is none of that name, or two distributions have one.
+        UsageError: No format has that name, or two distributions have one.
         MissingDependencyError: It cannot be imported.
     """
     found: Format = FORMATS.load(name)()

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
+import pyarrow as pa
+
 from agentray import manifest
 from agentray.config.transfer import ExportConfig, ImportConfig
 from agentray.data.reading import RunReader
@@ -149,7 +151,7 @@ def _import(
 ) -> ImportSummary:
     rejected, envs, unknown, example = Counter[str](), Counter[str](), 0, ""
     with (config.out / "rejected.jsonl").open("w", encoding="utf-8") as stream:
-        for each in _stored(_settled(map(_storable, found), config), config.out):
+        for each in _stored(_settled(found, config), config.out):
             if isinstance(each, Rejection):
                 rejected[each.reason] += 1
                 example = example or f"{each.place}: {each.detail}"
@@ -193,21 +195,26 @@ def _settled(
 
 
 def _stored(found: Iterable[Trajectory | Rejection], out: Path) -> Iterator[Trajectory | Rejection]:
-    """All that was found, with the trajectories written as shards."""
+    """All that was found, with the trajectories written as shards; what no shard can hold is rejected."""
     waiting = iter(found)
     with ShardWriter(out) as writer:
         while batch := list(islice(waiting, _BATCH)):
-            rows = [to_row(each) for each in batch if isinstance(each, Trajectory)]
-            if rows:
-                writer.add(table(rows))
+            try:
+                writer.add(_table(batch))
+            except DataError:
+                batch = list(map(_storable, batch))
+                writer.add(_table(batch))
             yield from batch
+
+
+def _table(batch: Iterable[Trajectory | Rejection]) -> pa.Table:
+    return table([to_row(each) for each in batch if isinstance(each, Trajectory)])
 
 
 def _storable(found: Trajectory | Rejection) -> Trajectory | Rejection:
     """What was found, or why no shard can hold it."""
-    if isinstance(found, Trajectory):
-        try:
-            table([to_row(found)])
-        except DataError as error:
-            return Rejection(found.key, "unstorable", error.why)
+    try:
+        _table([found])
+    except DataError as error:
+        return Rejection(found.key if isinstance(found, Trajectory) else found.place, "unstorable", error.why)
     return found

@@ -145,7 +145,7 @@ def test_a_record_that_no_shard_can_hold_is_rejected_alone(tmp_path):
     _, out = exported(tmp_path, "atif", trajectory(0))
     good = json.loads(out.read_text())
     bad = json.loads(out.read_text())
-    bad["extra"]["agentray"]["reward"] = "much"
+    bad["extra"]["agentray"] |= {"reward": "much", "task_id": "train/1"}
     summary, found = imported(tmp_path, "atif", bad, good)
     assert summary.rejected == {"unstorable": 1} and read_run(found).trajectories == [trajectory(0)]
 
