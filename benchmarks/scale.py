@@ -58,9 +58,29 @@ def mixed(run: Path, out: Path) -> Any:
     return mix(MixConfig(sources=[Source(path=run)], eta=1, model=MODEL, max_length=4096, out=out))
 
 
+def evaluated(run: Path, out: Path) -> Any:
+    """Score its attempts."""
+    from agentray.evaluate.score import read_scores
+
+    return read_scores(run)
+
+
+def reported(run: Path, out: Path) -> Any:
+    """Show it on a page."""
+    from agentray.config import ReportConfig
+    from agentray.report.run import run as report
+
+    return report(ReportConfig(runs=[run], out=out))
+
+
 MODEL = "smollm2-135m"
 """Whose tokenizer and chat template `mix` uses."""
-STAGES: dict[str, Callable[[Path, Path], Any]] = {"filter": filtered, "mix": mixed}
+STAGES: dict[str, Callable[[Path, Path], Any]] = {
+    "filter": filtered,
+    "mix": mixed,
+    "evaluate": evaluated,
+    "report": reported,
+}
 """Each gets the generated run and a directory for its output, and returns its summary."""
 TEXT_ALONE = {"mix"}
 """Stages whose run has no token ids."""
