@@ -152,7 +152,7 @@ class Mortal(ExpertPolicy):
 def test_a_worker_whose_threads_hang_is_replaced(local_ray, tmp_path, monkeypatch):
     spec = EnvSpec("count", f"{__name__}:Hanging", {"mark": str(tmp_path / "marks")})
     (tmp_path / "marks").mkdir()
-    monkeypatch.setattr("agentray.rollout.run.resolve", lambda *args: spec)
+    monkeypatch.setattr("agentray.rollout.tasks.resolve", lambda *args: spec)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     summary = run(config(tmp_path / "run", num_tasks=40, num_workers=1, episode_timeout_s=0.5))
     assert (summary.completed, summary.failed) == (40, 0)
