@@ -97,7 +97,7 @@ def _probed(address: str) -> dict[str, Any]:
         return {"error": last[-300:]}
 
 
-def _check_version(address: str, told: dict[str, Any]) -> None:
+def _check_version(address: str, found: dict[str, Any]) -> None:
     """Refuse a cluster that cannot be joined.
 
     Raises:
@@ -105,7 +105,7 @@ def _check_version(address: str, told: dict[str, Any]) -> None:
     """
     import ray
 
-    error = told.get("error")
+    error = found.get("error")
     if error and any(word in error.lower() for word in ("unauthenticated", "token", "permission")):
         raise ResourceError(
             f"the Ray cluster at RAY_ADDRESS={address} refuses this process",
@@ -115,7 +115,7 @@ def _check_version(address: str, told: dict[str, Any]) -> None:
     if error:
         raise _no_cluster(address, error)
     ours = {"ray_version": ray.__version__, "python_version": platform.python_version()}
-    theirs = {name: told.get(name, version) for name, version in ours.items()}
+    theirs = {name: found.get(name, version) for name, version in ours.items()}
     if theirs["ray_version"] != ours["ray_version"] or _minor(theirs) != _minor(ours):
         raise ResourceError(
             f"the Ray cluster at RAY_ADDRESS={address} has another version",

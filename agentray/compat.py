@@ -1,6 +1,6 @@
 """Every use of what Ray keeps private, with the reason; checked against Ray 2.60.0.
 
-When Ray moves one of these, this is the file to mend. Nothing is imported before it is asked for.
+When Ray moves one of these, this is the file to correct. Nothing is imported before it is asked for.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class OverloadedError(UnavailableError):
     """The policy has too much to do: too many requests, or no answer in time."""
 
     retry_after_s = 0.0
-    """How long it asked to be left alone; set where it said so, and not carried between processes."""
+    """How long it asked not to be called; set where it said so, and not carried between processes."""
 
 
 class LoadingError(OverloadedError):
@@ -76,7 +76,7 @@ class LoadingError(OverloadedError):
 
 
 class ReplyError(UnavailableError):
-    """The policy works, but what it sent is no reply of the model: an error, a filter's notice, nothing."""
+    """The policy works, but did not send a reply of the model: an error, a filter's notice, nothing."""
 
 
 class ResourceError(AgentrayError):

@@ -61,7 +61,7 @@ class Address:
         return unquote(found[1]) if found else None
 
     def headers(self, key: str | None) -> dict[str, str]:
-        """How it wants to be told who asks."""
+        """How it expects the key."""
         found: dict[str, str] = {}
         azure = "api-version=" in self.query or urlsplit(self.base).netloc.endswith(".azure.com")
         if key and (azure or self.user):
@@ -112,7 +112,7 @@ def parse_address(text: str, option: str = "--policy") -> Address:
         option: What the user gives it with, for the message.
 
     Raises:
-        UsageError: It is none, or that of a single call; the message says what to type.
+        UsageError: It is not an address, or that of a single call; the message says what to type.
     """
     url = text.strip()
     if not is_endpoint(url):
@@ -146,7 +146,7 @@ def _address(parts: SplitResult) -> Address:
 
 
 def _no_url(url: str, why: str, fix: str) -> UsageError:
-    return UsageError(f"{without_secrets(url)!r} is no URL", why, fix)
+    return UsageError(f"{without_secrets(url)!r} is not a URL", why, fix)
 
 
 def shown_address(text: str) -> str:

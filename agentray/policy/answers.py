@@ -38,7 +38,7 @@ FINISHED: Mapping[str | None, Literal["stop", "length"]] = {
     "finish_reason_max_tokens": "length",
 }
 """Finish reasons, in small letters, that come with a reply of the model. With any other (`error`, `abort`,
-`content_filter`, `safety`, ...) what came is no reply."""
+`content_filter`, `safety`, ...) what came is not a reply."""
 _CALLING = frozenset({"tool_calls", "tool_call", "tool_use", "function_call"})
 _MOST_TOKENS = 2**31 - 1
 """A record's integers are no longer."""
@@ -58,7 +58,7 @@ class Reading(NamedTuple):
 def read_reply(
     how: Reading, document: Mapping[str, Any], latency_s: float, source: Source | None
 ) -> Reply | None:
-    """What a completion says; None where it is none.
+    """What a completion says; None where the document is not a completion.
 
     Raises:
         ReplyError: The model said nothing, or was cut off by something that is not its own limit.
@@ -137,7 +137,7 @@ def _unusual(
 
 
 def _thoughts_only(how: Reading, thought: str) -> str:
-    """The text of a reply that holds thoughts alone.
+    """The text of a reply that holds only thoughts.
 
     Raises:
         ReplyError: They are not to be used as one.
@@ -175,7 +175,7 @@ def _joined(content: object) -> tuple[str, str | None]:
             texts.append(part)
             continue
         if not isinstance(part, Mapping):
-            raise ReplyError("a reply is no text", f"its content holds {type(part).__name__}", "ask again")
+            raise ReplyError("a reply is not text", f"its content holds {type(part).__name__}", "ask again")
         kind = str(part.get("type", "text"))
         value = next(
             (part[name] for name in ("text", "content", "thinking", "reasoning") if part.get(name)), ""
@@ -186,7 +186,7 @@ def _joined(content: object) -> tuple[str, str | None]:
         elif kind in ("text", "output_text", "refusal"):
             texts.append(inner or str(part.get("refusal", "")))
         else:
-            raise ReplyError("a reply is no text", f"its content holds a part of type {kind!r}", "ask again")
+            raise ReplyError("a reply is not text", f"its content holds a part of type {kind!r}", "ask again")
     return "".join(texts), "".join(thought) or None
 
 

@@ -71,7 +71,7 @@ class HttpPolicy:
     The API key is read from the environment variable `AGENTRAY_API_KEY`.
 
     Raises:
-        UsageError: The address or the key is none.
+        UsageError: The address or the key is not valid.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class HttpPolicy:
         Raises:
             PolicyError: The endpoint refuses; asking again will not help.
             OverloadedError: It has too much to do, or did not answer in time.
-            ReplyError: It works, and sent no reply of the model.
+            ReplyError: It works, but did not send a reply of the model.
             UnavailableError: It failed, hung up, or sent garbage.
         """
         started = time.monotonic()
@@ -156,8 +156,8 @@ class HttpPolicy:
                 answer = await self._exchange(session, "POST", self._chat_url, encode(payload), self._timeout)
                 break
             except RefusedError as refusal:
-                told = refusal.complaint
-                if told is None or not self._request.adapt(payload, told):
+                refused = refusal.complaint
+                if refused is None or not self._request.adapt(payload, refused):
                     raise
                 payload = self._request.payload(messages, sampling)
         else:
@@ -170,8 +170,8 @@ class HttpPolicy:
         else:
             wrong = True
         if wrong and error_in(document):
-            told = complaint(200, answer, self._secrets, embedded=True)
-            raise failure(self._how.shown, {}, told, self.model)
+            refused = complaint(200, answer, self._secrets, embedded=True)
+            raise failure(self._how.shown, {}, refused, self.model)
         reply = read_reply(self._how, document, time.monotonic() - started, self._answered(document))
         if reply is None:
             raise self._garbage(answer)
@@ -239,8 +239,8 @@ class HttpPolicy:
             version = self._parse(answer).get("version")
         except (PolicyError, UnavailableError):
             version = None
-        told = [each for each in (server, version) if isinstance(each, str) and each]
-        return " ".join(told)[:100] or None
+        parts = [each for each in (server, version) if isinstance(each, str) and each]
+        return " ".join(parts)[:100] or None
 
     def _answered(self, document: dict[str, Any]) -> Source:
         """Who answered; one object for as long as it is the same. Without a name it is who was asked."""
@@ -248,8 +248,8 @@ class HttpPolicy:
         source = self._source
         name = model if type(model) is str and model else self._request.model
         if source is None or source.model != name or fingerprint != self._fingerprint:
-            told = (self._version, fingerprint if isinstance(fingerprint, str) and fingerprint else None)
-            version = " ".join(each for each in told if each) or None
+            parts = (self._version, fingerprint if isinstance(fingerprint, str) and fingerprint else None)
+            version = " ".join(each for each in parts if each) or None
             source = self._source = Source(name, self._how.shown, version)
             self._fingerprint = fingerprint
         return source
@@ -281,7 +281,7 @@ class HttpPolicy:
             ) from error
         except aiohttp.InvalidURL as error:
             raise UsageError(
-                f"{self._how.shown} is no URL", repr(error), "give one like http://127.0.0.1:8000/v1"
+                f"{self._how.shown} is not a URL", repr(error), "give one like http://127.0.0.1:8000/v1"
             ) from error
         except (aiohttp.ClientError, OSError) as error:
             why = one_line(self._clean(repr(error)))
@@ -340,7 +340,7 @@ class HttpPolicy:
 
     def _no_api(self, why: str) -> PolicyError:
         fix = "give the URL that ends in /v1; where it lists no model, name one: --model NAME"
-        return PolicyError(f"{self._how.shown} is no OpenAI-compatible endpoint", why, fix)
+        return PolicyError(f"{self._how.shown} is not an OpenAI-compatible endpoint", why, fix)
 
     def _parse(self, answer: bytes, *, any_kind: bool = False) -> Any:
         """The JSON object in an answer; of any kind where a bare list is an answer too."""
@@ -356,7 +356,7 @@ class HttpPolicy:
 
 
 def failed_wait_s(failed: UnavailableError) -> float:
-    """How long an endpoint asked to be left alone."""
+    """How long an endpoint asked not to be called."""
     return failed.retry_after_s if isinstance(failed, OverloadedError) else 0.0
 
 

@@ -1,4 +1,4 @@
-"""What an endpoint's failure means: the tables by which an answer that is no reply becomes an error.
+"""What an endpoint's failure means: the tables by which an answer that is not a reply becomes an error.
 
 Servers say the same thing in many ways. What decides is a code or text that is known, then the status. Texts
 are those that the servers named beside them send; only what a server says itself is looked at, not what it
@@ -27,7 +27,7 @@ from agentray.errors import (
 from agentray.policy.address import API_KEY_VARIABLE
 
 LONGEST_WAIT_S = 300.0
-"""An endpoint that wants to be left alone for longer ends the run."""
+"""An endpoint that asks for a longer wait ends the run."""
 _OVERLOADED_STATUSES = frozenset({429, 498, 503, 529})
 _TRANSIENT_STATUSES = frozenset({408, 409, 425, 499, *range(500, 600)}) - _OVERLOADED_STATUSES
 _CONTEXT = (
@@ -233,7 +233,7 @@ def complaint(status: int, body: bytes, secrets: Sequence[str] = (), *, embedded
 
 
 def _leaves(document: Any, name: str = "message", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Texts in an error document with the names they have; what it repeats of the request is left out."""
+    """Texts in an error document with the names they have; without what it repeats of the request."""
     if isinstance(document, Mapping):
         for key, value in document.items():
             if key not in ("input", "ctx", "request", "body", "prompt", "messages") and depth < 8:
@@ -248,52 +248,54 @@ def _leaves(document: Any, name: str = "message", depth: int = 0) -> Iterator[tu
 
 
 def failure(
-    shown: str, headers: Mapping[str, str], told: Complaint, model: str | None = None
+    shown: str, headers: Mapping[str, str], refused: Complaint, model: str | None = None
 ) -> PolicyError | UnavailableError:
     """The error behind a complaint.
 
     Args:
         shown: The endpoint, for people.
         headers: Of its answer.
-        told: The complaint.
+        refused: The complaint.
         model: What was asked for.
     """
-    status, why = told.status, f"status {told.status}: {told.line}"
-    wait_s = retry_after_s(headers, told.said)
-    if status not in (401, 402, 429, 503, 529) and told.has(_FILTERED):
+    status, why = refused.status, f"status {refused.status}: {refused.line}"
+    wait_s = retry_after_s(headers, refused.said)
+    if status not in (401, 402, 429, 503, 529) and refused.has(_FILTERED):
         return PromptError(f"{shown} filters the prompt", why, "leave the task out, or ask another endpoint")
-    if _too_long(told):
+    if _too_long(refused):
         return ContextLimitError(
             f"the conversation exceeds the context of {shown}", why, "serve with a longer context"
         )
-    lasting = told.has(_QUOTA) and not wait_s and not told.has(("per minute", "perminute", "per_minute"))
-    unpaid = status == 402 or told.has(_UNPAID) or lasting
-    if unpaid or (wait_s > LONGEST_WAIT_S and (status in _OVERLOADED_STATUSES or told.has(_BUSY))):
+    lasting = (
+        refused.has(_QUOTA) and not wait_s and not refused.has(("per minute", "perminute", "per_minute"))
+    )
+    unpaid = status == 402 or refused.has(_UNPAID) or lasting
+    if unpaid or (wait_s > LONGEST_WAIT_S and (status in _OVERLOADED_STATUSES or refused.has(_BUSY))):
         return _exhausted(shown, why, wait_s)
-    if status in (401, 403) or (status < 500 and status != 429 and told.has(_BAD_KEY)):
+    if status in (401, 403) or (status < 500 and status != 429 and refused.has(_BAD_KEY)):
         return PolicyError(
             f"{shown} refuses the API key", why, f"set {API_KEY_VARIABLE}; the same command then goes on"
         )
-    if status in (400, 404, 422) and (told.has(_NO_MODEL) or _names_model(told)):
+    if status in (400, 404, 422) and (refused.has(_NO_MODEL) or _names_model(refused)):
         return PolicyError(f"{shown} does not serve {model!r}", why, "give --model NAME")
-    return _by_status(shown, told, why, wait_s)
+    return _by_status(shown, refused, why, wait_s)
 
 
-def _by_status(shown: str, told: Complaint, why: str, wait_s: float) -> PolicyError | UnavailableError:
+def _by_status(shown: str, refused: Complaint, why: str, wait_s: float) -> PolicyError | UnavailableError:
     """The error behind a complaint that no text explains."""
-    status = told.status
+    status = refused.status
     error: PolicyError | UnavailableError
-    if status >= 500 and told.has(_LOADING) and "overloaded" not in told.said:
+    if status >= 500 and refused.has(_LOADING) and "overloaded" not in refused.said:
         error = LoadingError(f"{shown} is loading", why, "wait")
-    elif status in _OVERLOADED_STATUSES or told.has(_BUSY):
+    elif status in _OVERLOADED_STATUSES or refused.has(_BUSY):
         error = OverloadedError(f"{shown} has too much to do", why, "ask for less at once")
-    elif status in _TRANSIENT_STATUSES or told.embedded or (status == 400 and told.has(_PASSING)):
+    elif status in _TRANSIENT_STATUSES or refused.embedded or (status == 400 and refused.has(_PASSING)):
         error = UnavailableError(f"{shown} failed", why, "see the endpoint's log")
     elif status in (400, 422):
         error = RefusedError(
             f"{shown} refuses the request", why, "check the URL, the model name and the settings"
         )
-        error.complaint = told
+        error.complaint = refused
     elif status == 407:
         error = PolicyError(
             "the proxy refuses", why, "put its user and password into HTTP_PROXY or HTTPS_PROXY"
@@ -305,18 +307,18 @@ def _by_status(shown: str, told: Complaint, why: str, wait_s: float) -> PolicyEr
     return error
 
 
-def _too_long(told: Complaint) -> bool:
-    if told.status in (401, 402, 403, 503, 529):
+def _too_long(refused: Complaint) -> bool:
+    if refused.status in (401, 402, 403, 503, 529):
         return False
-    if told.status == 413:
+    if refused.status == 413:
         return True
-    if told.status == 429:
-        return told.has(("request too large", "context_length_exceeded"))
-    return told.has(_CONTEXT)
+    if refused.status == 429:
+        return refused.has(("request too large", "context_length_exceeded"))
+    return refused.has(_CONTEXT)
 
 
-def _names_model(told: Complaint) -> bool:
-    return "model" in told.said and told.has(
+def _names_model(refused: Complaint) -> bool:
+    return "model" in refused.said and refused.has(
         ("not found", "not exist", "not available", "not supported by any")
     )
 
@@ -331,17 +333,17 @@ def _exhausted(shown: str, why: str, wait_s: float) -> PolicyError:
 
 
 def retry_after_s(headers: Mapping[str, str], said: str = "") -> float:
-    """How long an endpoint wants to be left alone; 0 where it does not say.
+    """How long an endpoint asks not to be called, in seconds; 0 where it does not say.
 
     Source: RFC 9110, section 10.2.3; `retry-after-ms` is Azure's, the texts are Groq's and OpenAI's.
     """
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
         if (found := _number(headers.get(name, ""))) is not None:
             return found / 1000
-    told = headers.get("Retry-After", headers.get("retry-after", "")).strip()
-    if told:
-        found = _number(told)
-        return _until(told) if found is None else found
+    header = headers.get("Retry-After", headers.get("retry-after", "")).strip()
+    if header:
+        found = _number(header)
+        return _until(header) if found is None else found
     match = _AGAIN.search(said)
     if match is None:
         return 0.0

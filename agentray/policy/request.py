@@ -1,6 +1,6 @@
 """The body of a request, and how it changes for an endpoint that refuses a parameter.
 
-Servers differ in which sampling parameters they take. What one refuses is renamed or left out once, for the
+Servers differ in which sampling parameters they take. What one refuses is renamed or omitted once, for the
 rest of the run, and recorded: the sampling is then not quite what the settings say.
 """
 
@@ -51,7 +51,7 @@ class Request:
         self.limit = "max_tokens"
         """Name of the parameter for the longest reply."""
         self.without: frozenset[str] = frozenset()
-        """Parameters that are left out."""
+        """Parameters that are omitted."""
         self.least_temperature = 0.0
         self.fold_system = False
         """Whether the system message goes into the first user message."""
@@ -81,27 +81,36 @@ class Request:
         if self.fold_system:
             asked["messages"] = _folded(asked["messages"])
 
-    def adapt(self, refused: dict[str, Any], told: Complaint) -> bool:
+    def adapt(self, refused: dict[str, Any], complaint: Complaint) -> bool:
         """Change what an endpoint complained about; whether asking again makes sense.
 
         Args:
             refused: The body that it refused.
-            told: Its complaint.
+            complaint: Its complaint.
         """
         if self._changed_since(refused):
             return True
         first = refused["messages"][0]["role"] if refused["messages"] else None
-        if first == "system" and not self.fold_system and "system" in told.said and "role" in told.said:
+        if (
+            first == "system"
+            and not self.fold_system
+            and "system" in complaint.said
+            and "role" in complaint.said
+        ):
             self.fold_system = True
             self._note("the system message is part of the first user message")
             return True
-        name = self._culprit(refused, told)
+        name = self._culprit(refused, complaint)
         if name is None:
             return False
         if name == "max_tokens" and self.limit == "max_tokens":
             self.limit = "max_completion_tokens"
             self._note("max_tokens is sent as max_completion_tokens")
-        elif name == "temperature" and refused[name] == 0 and told.has(("positive", "greater than 0", "> 0")):
+        elif (
+            name == "temperature"
+            and refused[name] == 0
+            and complaint.has(("positive", "greater than 0", "> 0"))
+        ):
             self.least_temperature = _LEAST_TEMPERATURE
             self._note(f"temperature 0 is sent as {_LEAST_TEMPERATURE}")
         else:
@@ -118,18 +127,23 @@ class Request:
         return "temperature" in refused and refused["temperature"] < self.least_temperature
 
     @staticmethod
-    def _culprit(refused: dict[str, Any], told: Complaint) -> str | None:
+    def _culprit(refused: dict[str, Any], complaint: Complaint) -> str | None:
         """The parameter that the complaint is about."""
-        if not told.parameter and not told.has(_REFUSING):
+        if not complaint.parameter and not complaint.has(_REFUSING):
             return None
         sent = [name for name in _PARAMETERS if name in refused]
-        if "temperature" in sent and "top_p" in sent and "temperature" in told.said and "top_p" in told.said:
+        if (
+            "temperature" in sent
+            and "top_p" in sent
+            and "temperature" in complaint.said
+            and "top_p" in complaint.said
+        ):
             return "top_p"
-        for text in (told.parameter, told.said if told.has(_REFUSING) else ""):
+        for text in (complaint.parameter, complaint.said if complaint.has(_REFUSING) else ""):
             found = [name for name in sent if name in text]
             if "max_tokens" in sent and "max_completion_tokens" in text and "max_tokens" in text:
                 return "max_tokens"
-            if found and not _is_too_much(found[0], told):
+            if found and not _is_too_much(found[0], complaint):
                 return found[0]
         return None
 
@@ -137,9 +151,9 @@ class Request:
         self.adapted = (*self.adapted, what)
 
 
-def _is_too_much(name: str, told: Complaint) -> bool:
+def _is_too_much(name: str, complaint: Complaint) -> bool:
     """Whether a limit is refused for its size: then the setting is wrong, not its name."""
-    return name.startswith("max_") and told.has(
+    return name.startswith("max_") and complaint.has(
         ("too large", "at most", "valid range", "less than", "maximum")
     )
 

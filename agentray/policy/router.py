@@ -31,7 +31,7 @@ from agentray.types import Message, Reply, Sampling, Source
 
 _RETRIES = 6
 _REPLY_RETRIES = 2
-"""How often a conversation is asked again whose reply was none, though the endpoint works."""
+"""How often a conversation is asked again where the endpoint works but sent no reply."""
 _LOADING_S = 600.0
 """How long an endpoint that says it is loading is asked again without counting the tries."""
 _BREAK_AFTER = 8
@@ -327,7 +327,7 @@ class _Endpoint:
         return not self._resting
 
     def _rest(self, seconds: float) -> None:
-        """Ask to be left alone for a while."""
+        """Take no requests for a while."""
         self.resting_until_s = max(self.resting_until_s, time.monotonic() + seconds)
         self._answered.clear()
 

@@ -30,9 +30,9 @@ _MOST_REASONS = 20
 
 def reason(error: str) -> str:
     """What failures of one kind have in common."""
-    told = error.partition(": error: ")[2].rpartition(" /   fix:")[0] or error
-    told = told.replace(" /   why: ", ": ")
-    return _VARYING.sub(lambda match: match[0] if "://" in match[0] else "#", told)[:200]
+    text = error.partition(": error: ")[2].rpartition(" /   fix:")[0] or error
+    text = text.replace(" /   why: ", ": ")
+    return _VARYING.sub(lambda match: match[0] if "://" in match[0] else "#", text)[:200]
 
 
 class RunCounts:
@@ -41,7 +41,7 @@ class RunCounts:
     Args:
         planned: Attempts of the whole run.
         thresholds: Reward from which an attempt counts as kept, by environment.
-        progress: Told how far the run is, a few times a second.
+        progress: Called with how far the run is, a few times a second.
         log: File for what is out of the ordinary, one JSON line each.
     """
 
@@ -66,7 +66,7 @@ class RunCounts:
         self._reported_s = 0.0
         self._endpoints: dict[int, Sequence[EndpointStats]] = {}
         self._gone: list[EndpointStats] = []
-        """The last that workers told who died."""
+        """The last stats of workers that died."""
 
     def count(self, env: str, status: str, reward: float | None, error: str | None = None) -> None:
         """Add a result, of this start or an earlier one."""
@@ -138,7 +138,7 @@ class RunCounts:
         return dict(common) | ({"other": rest} if rest else {})
 
     def endpoint_totals(self) -> dict[str, dict[str, int]]:
-        """Calls, retries, overloads and failures by endpoint, as far as its workers told."""
+        """Calls, retries, overloads and failures by endpoint, as far as its workers reported."""
         totals: dict[str, Counter[str]] = {}
         for each in itertools.chain(self._gone, *self._endpoints.values()):
             counts = {"calls": each.calls, "retries": each.retries, "overloads": each.overloads}

@@ -33,7 +33,7 @@ _MOST_BLAMED = 4
 
 
 class Observer(Protocol):
-    """Told what happens, to count and show it."""
+    """Is called with what happens, to count and show it."""
 
     def turn(self, lease: Lease, entry: Entry) -> None:
         """A turn is on the disk."""
@@ -64,7 +64,7 @@ class Dispatcher:
         attempts: What to make, in order; read as places become free.
         store: Where it goes; also holds what an earlier start recorded.
         rules: Limits.
-        observer: Told everything worth counting or showing.
+        observer: Called with everything worth counting or showing.
     """
 
     def __init__(
@@ -326,7 +326,7 @@ class Dispatcher:
         if self._blamed_in_row >= _MOST_BLAMED:
             envs = " and ".join(sorted({repr(lease.attempt.task.env) for lease, _ in self._blamed}))
             raise ResourceError(
-                f"{self._blamed_in_row} attempts in a row killed their workers, alone in them: {envs}",
+                f"{self._blamed_in_row} attempts in a row killed their workers, each alone in one: {envs}",
                 why,
                 "correct the cause, or let the environment run in processes of its own: "
                 'hosting = Hosting(mode="process"); the same command then resumes the run',
@@ -343,7 +343,7 @@ class Dispatcher:
         for lease, why in accused:
             key, env = lease.attempt.key, lease.attempt.task.env
             error = (
-                f"environment {env!r} crashed {lease.deaths} workers, the last alone in them: {why}; "
+                f"environment {env!r} crashed {lease.deaths} workers, the last ones alone in them: {why}; "
                 'hosting mode "process" gives each episode a process of its own'
             )
             results.append((lease, EpisodeResult(key, lease.number, "failed", error, "environment")))
@@ -377,7 +377,7 @@ class Dispatcher:
                         raise ResourceError(
                             f"the run directory {str(self._store.directory)!r} cannot be written",
                             str(error),
-                            "free space or mend the file system; the same command then resumes the run",
+                            "free space or repair the file system; the same command then resumes the run",
                         ) from error
                     await asyncio.sleep(pause)
 

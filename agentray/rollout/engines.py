@@ -181,6 +181,6 @@ def unwrapped(error: BaseException) -> BaseException:
 
 def death_of(error: BaseException) -> str:
     """What Ray knows of a death, on one line."""
-    told = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     dull = ("class_name:", "actor_id:", "pid:", "namespace:", "ip:", "name:")
-    return " ".join(line for line in told if not line.startswith(dull)) or type(error).__name__
+    return " ".join(line for line in lines if not line.startswith(dull)) or type(error).__name__

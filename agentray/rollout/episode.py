@@ -76,7 +76,7 @@ class Episode:
         self._replayed = 0
         self._mismatch: str | None = None
         self._fault: Fault = "environment"
-        """Whom the episode waits for, and so who is at fault if it fails."""
+        """What the episode waits for, and so what is at fault if it fails."""
 
     async def run(self) -> EpisodeResult:
         """Play to the end; an `Exception` is in the result, never raised.
@@ -190,7 +190,7 @@ def turn_of(reply: Reply, observation: str, reward: float, over: bool, info: Map
     """A step of the environment as it is recorded.
 
     Raises:
-        TypeError: Observation or action is no text.
+        TypeError: The observation or action is not text.
         ValueError: The reward is not finite.
     """
     if not math.isfinite(reward):
@@ -208,7 +208,7 @@ def digest(observation: str, reward: float, over: bool, info: Mapping[str, Any])
 
 
 def failed(assignment: Assignment, problem: BaseException, fault: Fault) -> EpisodeResult:
-    """How an attempt ended that raised this while it waited for whom `fault` names."""
+    """The result of an attempt that raised this while it waited for what `fault` names."""
     refusal = None
     match problem:
         case PolicyError():
@@ -219,15 +219,15 @@ def failed(assignment: Assignment, problem: BaseException, fault: Fault) -> Epis
     return EpisodeResult(assignment.attempt.key, assignment.lease, "failed", _line(problem), fault, refusal)
 
 
-def text_of(told: Any) -> str:
+def text_of(given: Any) -> str:
     """A text as files can hold it: without halves of surrogate pairs.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It is not text.
     """
-    if not isinstance(told, str):
-        raise TypeError(f"the environment gave {told!r:.100} where text belongs")
-    return told if told.isascii() else told.encode("utf-8", "replace").decode()
+    if not isinstance(given, str):
+        raise TypeError(f"the environment gave {given!r:.100} where text belongs")
+    return given if given.isascii() else given.encode("utf-8", "replace").decode()
 
 
 def metrics_of(info: Mapping[str, Any]) -> dict[str, float]:
@@ -237,7 +237,7 @@ def metrics_of(info: Mapping[str, Any]) -> dict[str, float]:
 
 def _line(problem: BaseException) -> str:
     try:
-        told = " / ".join(str(problem).split("\n"))
+        message = " / ".join(str(problem).split("\n"))
     except Exception:
-        told = "(it does not say what)"
-    return text_of(f"{type(problem).__name__}: {told}")
+        message = "(it does not say what)"
+    return text_of(f"{type(problem).__name__}: {message}")

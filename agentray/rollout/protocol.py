@@ -26,7 +26,7 @@ class Limits:
 
 
 Fault = Literal["policy", "reply", "prompt", "refused", "environment"]
-"""What fails an episode. `policy`: it does not answer now. `reply`: it works, and sent no reply. `prompt`: it
+"""What fails an episode. `policy`: it does not answer now. `reply`: it works, but sent no reply. `prompt`: it
 refuses this conversation. `refused`: it will never answer. `environment`: so would a rebuilt episode."""
 
 

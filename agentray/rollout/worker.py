@@ -136,13 +136,13 @@ class RolloutWorker:
 
     @asynccontextmanager
     async def _policy_of(self, environment: TextEnvironment, attempt: Attempt) -> AsyncIterator[Policy]:
-        """Who acts in an attempt: what all share, or one of its own, asked again like an endpoint if paid."""
+        """The policy of an attempt: the shared one, or its own; if paid, retried like an endpoint."""
         if self._router is not None:
             yield self._router
             return
         spec = self._spec
-        told = (environment, attempt.task, attempt.seed) if spec.knows_task else ()
-        policy: Policy = load_attribute(spec.entry_point)(*told, **spec.kwargs)
+        known = (environment, attempt.task, attempt.seed) if spec.knows_task else ()
+        policy: Policy = load_attribute(spec.entry_point)(*known, **spec.kwargs)
         if spec.paid:
             policy = Router(
                 {spec.id: self._chaos.policy(policy)},
@@ -185,7 +185,7 @@ class LocalWorker(RolloutWorker):
             raise ResourceError(
                 f"{self.stuck} environment calls hang in their threads",
                 "a thread cannot be killed, and this process has no worker that can be replaced",
-                "give --set rollout.num_workers=1, or mend the environment; the same command then resumes",
+                "give --set rollout.num_workers=1, or correct the environment; the same command then resumes",
             )
         return await super().exchange(assignments, acknowledged)
 

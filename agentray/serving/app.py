@@ -39,7 +39,7 @@ def build(args: Mapping[str, Any]) -> Application:
     """Application for a Serve config file or `serve.run`.
 
     Args:
-        args: Fields of `ServeConfig`; `host` and `port` are Serve's own affair here.
+        args: Fields of `ServeConfig`; `host` and `port` are set in Serve's own config.
 
     Raises:
         UsageError: A setting is wrong, or the model directory is incomplete.

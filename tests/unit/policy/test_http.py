@@ -128,7 +128,7 @@ def test_a_refusal_is_one_clear_error(status, body, what):
 
 
 def test_an_endpoint_without_models_or_without_this_model_is_refused_before_any_call():
-    with pytest.raises(PolicyError, match="no OpenAI-compatible endpoint"):
+    with pytest.raises(PolicyError, match="not an OpenAI-compatible endpoint"):
         ask([(200, GOOD)], models=())
     with pytest.raises(PolicyError, match=r"does not serve 'mm'(.|\n)*accepted: m"):
         ask([(200, GOOD)], model="mm", must_list=True)
@@ -144,7 +144,7 @@ def test_ready_ends_with_a_clear_error():
     with pytest.raises(PolicyError, match=r"does not answer(.|\n)*status 500") as caught:
         ask([(200, GOOD)], listing=[(500, "broken")] * 10)
     assert isinstance(caught.value, UnavailableError)  # a router goes on with its other endpoints
-    with pytest.raises(PolicyError, match="no OpenAI-compatible endpoint"):
+    with pytest.raises(PolicyError, match="not an OpenAI-compatible endpoint"):
         ask([(200, GOOD)], listing=[(200, "<html>welcome</html>")] * 10)
     with pytest.raises(PolicyError, match="does not answer"):
         asyncio.run(HttpPolicy("http://127.0.0.1:9/v1").ready())
@@ -157,7 +157,7 @@ def test_the_first_call_connects_where_nobody_waited_until_it_is_ready():
 
 
 def test_an_address_that_is_none_is_refused():
-    with pytest.raises(UsageError, match="is no URL"):
+    with pytest.raises(UsageError, match="is not a URL"):
         HttpPolicy("nowhere")
 
 
