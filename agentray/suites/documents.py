@@ -121,7 +121,7 @@ def _folder(directory: Path, wanted: Wanted, path: str, name: str | None) -> tup
     """The folder of a task's data set, and the subset to choose in its files.
 
     Raises:
-        UsageError: There is none.
+        UsageError: The directory has no folder of the task.
     """
     paths = list(dict.fromkeys(each for each in (path, path.rpartition("/")[2]) if each))
     named = [f"{each}/{name}" for each in paths if name]

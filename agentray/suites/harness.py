@@ -20,12 +20,7 @@ from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._factory import TaskFactory
 
-from agentray.errors import (
-    AgentrayError,
-    DataError,
-    MissingDependencyError,
-    UsageError,
-)
+from agentray.errors import AgentrayError, DataError, MissingDependencyError, UsageError
 from agentray.suites.documents import Wanted, local_documents
 
 _FEWSHOT_SEED = 1234
@@ -53,7 +48,7 @@ def known(name: str, ours: Sequence[str]) -> None:
         ours: Names that are not lm-eval's, which may be meant.
 
     Raises:
-        UsageError: It has none.
+        UsageError: There is no such name.
     """
     if name in _manager().task_index:
         return
@@ -62,7 +57,9 @@ def known(name: str, ours: Sequence[str]) -> None:
     if near:
         why = f"did you mean {near[0]!r}? near it: {', '.join(near)}"
     raise UsageError(
-        f"unknown benchmark {name!r}", why, "give --suite general, or a task of lm-eval: lm-eval ls tasks"
+        f"unknown benchmark {name!r}",
+        why,
+        "give --suite general, or the name of a task, group or tag of lm-eval",
     )
 
 
@@ -163,7 +160,7 @@ def refuse_code(name: str, config: Mapping[str, Any]) -> None:
         config: Its YAML, with functions as `PATH.FUNCTION`.
 
     Raises:
-        UsageError: It does.
+        UsageError: The task runs code.
     """
     why = "its YAML says unsafe_code" if config.get("unsafe_code") else None
     seen: set[Path] = set()
@@ -220,7 +217,7 @@ def _runs_code(path: Path, seen: set[Path]) -> str | None:
 
 
 def _check(task: Any) -> None:
-    """Refuse a task of which a text is not all.
+    """Refuse a task that is not text alone.
 
     Raises:
         UsageError: It shows images or sounds.

@@ -135,7 +135,7 @@ def completed(prompt: str, entry_point: str, reply: str) -> str:
 
 
 def _python_blocks(reply: str) -> list[str]:
-    """Content of the code blocks that may be Python; of all where none may; the reply where there is none."""
+    """Code of the blocks that may be Python, else of all blocks, else the whole reply."""
     found = list(_BLOCK.finditer(reply))
     python = [each for each in found if _PYTHON_LABEL.match(each["label"])]
     return [each["code"].rstrip().removesuffix(each[1]).rstrip() for each in python or found] or [reply]

@@ -31,7 +31,7 @@ class MtBench(Benchmark):
     """Two turns each, for a judge.
 
     Args:
-        ask: Asks the judge; None where there is none.
+        ask: Asks the judge; None without a judge.
         max_attempts: How often it is asked for one readable rating.
     """
 

@@ -35,7 +35,7 @@ class Row(Protocol):
         """Read its data.
 
         Raises:
-            AgentrayError: There is none, or it cannot be used.
+            AgentrayError: A file is missing, or its content cannot be used.
         """
 
     def answer(self, config: SuiteConfig, likelihoods: Likelihoods, progress: Progress) -> _Results:
@@ -164,17 +164,18 @@ class Harness:
         metric, value = next(iter(metrics.items()))
         name, _, filtered = metric.partition(",")
         stderr = results[task].get(f"{name}_stderr,{filtered}")
+        stderr = stderr if _is_number(stderr) else None
+        n = sum(document["n-samples"][each]["effective"] for each in under)
+        row |= {"metric": metric, "stderr": None if stderr is None else percent * stderr, "n": n}
+        if self._num_fewshot is not None:
+            right = round(value * n)
+            row["interval"] = interval([100.0] * right + [0.0] * (n - right), "0-100")
+            return row | {"score": percent * value, "scale": "0-100"}
         better = document["higher_is_better"].get(task, {}).get(name)
+        # Equal values have no standard error, which is not to say that the score is exact.
+        between = [value - _Z95 * stderr, value + _Z95 * stderr] if stderr else None
         scale = f"{name}, {'lower' if better is False else 'higher'} is better"
-        return row | {
-            "score": percent * value,
-            "scale": "0-100" if self._num_fewshot is not None else scale,
-            "n": sum(document["n-samples"][each]["effective"] for each in under),
-            # Equal values have no standard error, which is not to say that the score is exact.
-            "interval": _about(percent * value, percent * stderr) if _is_number(stderr) and stderr else None,
-            "stderr": percent * stderr if _is_number(stderr) else None,
-            "metric": metric,
-        }
+        return row | {"score": value, "scale": scale, "interval": between}
 
 
 def _row(
@@ -205,10 +206,6 @@ def _metrics(result: Mapping[str, Any]) -> dict[str, float]:
 
 def _is_number(value: Any) -> bool:
     return not isinstance(value, bool | str) and value is not None and math.isfinite(value)
-
-
-def _about(value: float, stderr: float) -> list[float]:
-    return [value - _Z95 * stderr, value + _Z95 * stderr]
 
 
 def interval(values: Sequence[float], scale: str) -> list[float]:

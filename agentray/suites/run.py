@@ -8,6 +8,7 @@ The same command resumes an interrupted run, and grades a finished one again wit
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -65,6 +66,7 @@ def run(config: SuiteConfig, progress: Progress = silent) -> SuiteSummary:
         DataError: A file is not the benchmark's.
         PolicyError: The model or the judge cannot answer at all.
     """
+    os.environ.setdefault("TQDM_DISABLE", "1")  # lm-eval's bars; progress is this stage's to report
     chosen = _chosen(config)
     if config.data is not None and not config.data.is_dir():
         raise UsageError(
@@ -128,7 +130,7 @@ def _check_known(name: str) -> None:
     """Check that lm-eval has a task.
 
     Raises:
-        UsageError: It has none, or is not installed.
+        UsageError: There is no such task, or lm-eval is not installed.
     """
     if (why := lm_eval_missing()) is not None:
         raise UsageError(f"unknown benchmark {name!r}", why, "install it for lm-eval's tasks")

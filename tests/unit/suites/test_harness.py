@@ -100,27 +100,53 @@ def test_a_whole_text_is_rated_in_windows(rated, tmp_path):
     assert row["scale"] == "word_perplexity, lower is better" and row["score"] > 1 and row["n"] == 1
 
 
-def test_a_group_spreads_the_questions_and_is_aggregated_by_lm_eval(rated, tmp_path):
+def mmlu(directory, tag, shots):
+    """Files of MMLU's subjects with a tag, as one file a split; returns how many subjects these are."""
     from agentray.suites.harness import _manager
 
-    subjects = [
-        entry.cfg["dataset_name"]
-        for name, entry in _manager().task_index.items()
-        if (entry.cfg or {}).get("tag") == "mmlu_stem_tasks"
-    ]
-    rows = [
-        {"subject": subject, "question": f"q{i}?", "choices": ["a", "b", "c", "d"], "answer": i % 4}
-        for subject in subjects
-        for i in range(2)
-    ]
-    for split in ("dev", "test"):
-        write(tmp_path / "mmlu" / f"{split}.jsonl", rows)
+    configs = [entry.cfg or {} for entry in _manager().task_index.values()]
+    subjects = sorted(
+        {each["dataset_name"] for each in configs if each.get("tag") in MMLU and tag in each["tag"]}
+    )
+    for split, number in (("dev", shots), ("test", 2)):
+        rows = [
+            {
+                "subject": subject,
+                "question": f"{split} {i}?",
+                "choices": ["a", "b", "c", "d"],
+                "answer": i % 4,
+            }
+            for subject in subjects
+            for i in range(number)
+        ]
+        write(directory / "mmlu" / f"{split}.jsonl", rows)
+    return len(subjects)
+
+
+MMLU = [f"mmlu_{each}_tasks" for each in ("stem", "other", "social_sciences", "humanities")]
+
+
+def test_a_group_spreads_the_questions_and_is_aggregated_by_lm_eval(rated, tmp_path):
+    num_subjects = mmlu(tmp_path, "stem", 1)
     with served(lambda messages: "") as (url, _):
         row = run(url, "mmlu_stem", tmp_path, num_tasks=3)["mmlu_stem"]
     scores = row["subtasks"].values()
-    assert len(scores) == len(subjects) == row["n"] == 19
+    assert len(scores) == num_subjects == row["n"] == 19
     assert row["score"] == pytest.approx(sum(scores) / 19) and row["failed"] == 0
     assert {text.context.partition(" about ")[2][:4] for text in rated} >= {"abst", "anat"}
+
+
+def test_the_papers_mmlu_has_five_examples_and_a_percentage_with_its_interval(rated, tmp_path):
+    num_subjects = mmlu(tmp_path, "mmlu", 5)
+    with served(lambda messages: "") as (url, _):
+        row = run(url, "general", tmp_path, tasks=["mmlu"], num_tasks=1)["mmlu"]
+    assert num_subjects == row["n"] == 57 and row["num_fewshot"] == 5 and row["scale"] == "0-100"
+    assert row["score"] == 100 * row["metrics"]["acc,none"]
+    assert 0 <= row["interval"][0] < row["score"] < row["interval"][1] <= 100
+    for text in rated:
+        assert text.context.count("dev ") == 5 and text.context.count("\nAnswer:") == 6
+        assert text.context.endswith("test 0?\nA. a\nB. b\nC. c\nD. d\nAnswer:")
+    assert {text.text for text in rated} == {" A", " B", " C", " D"}
 
 
 def gsm8k(directory):
