@@ -110,13 +110,8 @@ def mmlu(directory, tag, shots):
     )
     for split, number in (("dev", shots), ("test", 2)):
         rows = [
-            {
-                "subject": subject,
-                "question": f"{split} {i}?",
-                "choices": ["a", "b", "c", "d"],
-                "answer": i % 4,
-            }
-            for subject in subjects
+            {"subject": subject, "question": f"{split} {i}?", "choices": [*"abcd"], "answer": (i + at) % 4}
+            for at, subject in enumerate(subjects)
             for i in range(number)
         ]
         write(directory / "mmlu" / f"{split}.jsonl", rows)
