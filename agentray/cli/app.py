@@ -279,6 +279,7 @@ def evaluate(
     dry_run: DryRun = False,
 ) -> None:
     """Score a policy on tasks that training never saw, or a model on general benchmarks."""
+    from agentray.cli.evaluation import show as show_scores
     from agentray.cli.suites import acting, evaluate_suite, refuse_mixture
     from agentray.evaluate.run import run
 
@@ -299,7 +300,10 @@ def evaluate(
     settings = resolved(EvaluateConfig, "evaluate", config, sets, dry_run, **values)
     with console.progress("evaluate") as progress:
         summary = run(settings, progress)
-    console.show(summary, as_json=as_json)
+    if as_json:
+        console.show(summary, as_json=True)
+    else:
+        show_scores(summary)
 
 
 @app.command()

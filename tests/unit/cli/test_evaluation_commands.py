@@ -51,6 +51,14 @@ def test_an_overall_over_synthetic_questions_says_so(capsys, tmp_path):
     assert group["overall"] == pytest.approx(1.0) and group["comparable"] is False
 
 
+def test_an_evaluation_prints_scores_and_which_categories_have_few_attempts(capsys, tmp_path):
+    arguments = ["evaluate", "--env", "database", "--env", "count", "--num-tasks", "12", "--out", tmp_path]
+    code, out, _ = call(capsys, *arguments, "--set", "evaluate.num_workers=0")
+    assert code == 0 and "expert on the test split" in out and "held-in" in out
+    assert "database: select_accuracy 1, " in out and "database: few attempts in " in out
+    assert "count: " not in out and f"out {tmp_path}" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
