@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentray.config import validated
+from agentray.errors import UsageError
 from agentray.train.methods.base import Method
 from agentray.train.registry import METHODS
 
@@ -19,9 +20,17 @@ def build(table: Mapping[str, Any]) -> Method:
         table: Its `name`, and its own settings.
 
     Raises:
-        UsageError: There is no such method, or it has no such setting.
+        UsageError: There is no such method, it is not a `Method`, or it has no such setting.
         MissingDependencyError: It cannot be imported.
     """
-    kind: type[Method] = METHODS.load(str(table["name"]))
+    name = str(table["name"])
+    kind = METHODS.load(name)
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        place = METHODS.entry_point(name)
+        raise UsageError(
+            f"training method {name!r} is no training method",
+            f"{place} is not a subclass of agentray.train.methods.Method",
+            "correct the entry point, or --set train.method=full",
+        )
     own = {key: value for key, value in table.items() if key != "name"}
     return kind(validated(kind.Settings, "train.method", own))

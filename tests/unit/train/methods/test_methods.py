@@ -35,6 +35,12 @@ def test_an_unknown_method_or_setting_is_refused_in_three_lines(table, words):
     assert all(word in str(caught.value) for word in words)
 
 
+def test_an_entry_point_to_something_else_is_refused(monkeypatch):
+    monkeypatch.setattr(type(METHODS), "load", lambda self, name: dict)
+    with pytest.raises(UsageError, match="'full' is no training method"):
+        build({"name": "full"})
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
