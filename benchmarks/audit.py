@@ -21,8 +21,8 @@ from agentray.config import RolloutConfig
 from agentray.data.journal import Assembler, read_lines
 from agentray.data.shards import segments, shards
 from agentray.data.store import read_run
-from agentray.env import resolve
 from agentray.rollout.plan import Plan
+from agentray.rollout.tasks import source_of
 
 MODEL = "counter"
 """The endpoint's model, and so the policy's name: a run goes on behind another address."""
@@ -80,8 +80,7 @@ def audit(settings: Mapping[str, Any], policy: str = MODEL) -> Audit:
         policy: Name recorded in the trajectories.
     """
     config = RolloutConfig(**settings)
-    specs = [resolve(name, config.env.get(name)) for name in config.envs]
-    planned = {attempt.key for attempt in Plan(config, specs, policy).missing()}
+    planned = {attempt.key for attempt in Plan(*source_of(config), policy).missing()}
     length = settings["env"]["count"]["length"]
     raw = Counter(key for key, status in raw_outcomes(config.out) if status != "failed")
     read = [each for each in read_run(config.out).trajectories if each.status == "completed"]

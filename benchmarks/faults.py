@@ -45,6 +45,7 @@ from agentray.data.shards import segments, shards
 from agentray.data.store import SEGMENT_ROWS, read_run, write_shard
 from agentray.env import TextEnvironment, build, resolve
 from agentray.rollout.plan import Plan
+from agentray.rollout.tasks import source_of
 from agentray.types import Attempt, Message, Reply, Trajectory, Turn, Usage
 
 MOST_DRIFT_BYTES = 50e6
@@ -133,9 +134,8 @@ def resume(quick: bool) -> dict[str, Any]:
 def _finish(settings: Mapping[str, Any], number: int) -> None:
     """Write the shards of a run whose first attempts have ended, as the expert would play them."""
     config = RolloutConfig(**settings)
-    spec = resolve("count", config.env["count"])
-    environment_ = build(spec)
-    attempts = islice(Plan(config, [spec], MODEL).missing(), number)
+    environment_ = build(resolve("count", config.env["count"]))
+    attempts = islice(Plan(*source_of(config), MODEL).missing(), number)
     config.out.mkdir()
     index = 0
     while batch := [_played(environment_, each) for each in islice(attempts, SEGMENT_ROWS)]:
@@ -183,10 +183,9 @@ def _start_ray_s() -> float:
 def _time_missing(name: str, finished: int) -> float:
     """Seconds until a plan of which this many attempts are stored names the first that is missing."""
     config = RolloutConfig(envs=[name], num_tasks=finished + 100, out=Path("unused"))
-    spec = resolve(name)
     started = time.monotonic()
-    plan = Plan(config, [spec], MODEL)
-    plan.skip({(name, 0, seed): ("completed", 1.0) for seed in range(finished)}, lambda *_: None)
+    plan = Plan(*source_of(config), MODEL)
+    plan.skip({(name, 0, seed): ("completed", 1.0, None) for seed in range(finished)}, lambda *_: None)
     attempt = next(plan.missing())
     assert attempt.seed == finished
     return time.monotonic() - started

@@ -283,7 +283,7 @@ def evaluate(
     from agentray.cli.suites import acting, evaluate_suite, refuse_mixture
     from agentray.evaluate.run import run
 
-    refuse_mixture(suite, task, data, env, split)
+    refuse_mixture(suite, task, data, env, tasks, split)
     who = acting(policy, model)
     if suite is not None:
         chosen = {

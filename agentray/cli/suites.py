@@ -17,6 +17,7 @@ def refuse_mixture(
     tasks: Sequence[str] | None,
     data: Path | None,
     envs: Sequence[str] | None,
+    file: Path | None,
     split: str | None,
 ) -> None:
     """Refuse options of environments beside a suite, and those of a suite without one.
@@ -30,9 +31,9 @@ def refuse_mixture(
             "no suite is given",
             "agentray evaluate --suite general --task NAME --data DIR",
         )
-    if suite is not None and (envs or split):
+    if suite is not None and (envs or file or split):
         raise UsageError(
-            "--suite does not go with --env or --split",
+            "--suite does not go with --env, --tasks or --split",
             "a suite has its own questions",
             "give one evaluation for the environments and one for the suite",
         )

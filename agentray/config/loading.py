@@ -179,11 +179,9 @@ def _explain(problem: ErrorDetails, kind: type[Settings], table: str) -> UsageEr
         is_option = whole == key and not table.startswith("env.")
         fix = f"give {given}, or --set {key}=…" if is_option else f"--set {whole}=…"
         return UsageError(f"setting {key!r} is missing", "it has no default", fix)
+    why = problem["msg"].removeprefix("Value error, ")
     if not location:
-        return UsageError(
-            f"the settings of {table!r} do not fit together", problem["msg"], "change one of them"
-        )
-    why = problem["msg"]
+        return UsageError(f"the settings of {table!r} do not fit together", why, "change one of them")
     if problem["type"] == "literal_error":
         choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
         near = difflib.get_close_matches(str(problem["input"]), choices, n=1, cutoff=0.5)

@@ -123,7 +123,7 @@ class EpisodeSettings(Settings):
             return values
         both = [name for name in ("envs", "split", "num_tasks", "first_task") if values.get(name)]
         if both:
-            raise ValueError(f"`tasks` is a file, which says what `{'`, `'.join(both)}` would say")
+            raise ValueError(f"the tasks come from a file, so `{'`, `'.join(both)}` cannot be given too")
         return {"envs": [], **values}
 
 

@@ -302,7 +302,9 @@ def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
             os.fsync(stream.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise UsageError(f"cannot write {str(path)!r}", str(error), "give another --out FILE") from error
+        raise UsageError(
+            f"cannot write {str(path)!r}", error.strerror or str(error), "give another --out FILE"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
