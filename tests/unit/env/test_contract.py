@@ -36,7 +36,36 @@ class SharedTasks(Count):
         pass
 
 
-@pytest.mark.parametrize(("kind", "why"), [(NeverEnds, "step"), (SharedTasks, "is in train and")])
+class Silent(CountGame):
+    def play(self, reply):
+        return (*super().play(reply)[:4], {})
+
+
+class TellsNoAction(Count):
+    def make(self):
+        return Silent()
+
+
+class RefusesItsOwn(Count):
+    def fingerprint(self, data):
+        return "another"
+
+
+class Babbles(Count):
+    def random_reply(self, info, rng):
+        return "any number"
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (NeverEnds, "step"),
+        (SharedTasks, "is in train and"),
+        (TellsNoAction, "no info['action']"),
+        (RefusesItsOwn, "check_task refuses it"),
+        (Babbles, "no action was found"),
+    ],
+)
 def test_a_broken_promise_is_named(kind, why):
     with pytest.raises(DataError) as caught:
         check_environment(EnvSpec("count", f"{__name__}:{kind.__name__}"))
