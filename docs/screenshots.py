@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/evaluation.md: `python docs/screenshots.py` (needs chromium and Pillow).
+"""Takes the pictures of docs/report.md: `python docs/screenshots.py` (needs chromium and Pillow).
 
 The runs are those of benchmarks/report.py, 600 trajectories, so the pictures show no measured model.
 """

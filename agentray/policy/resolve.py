@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from agentray.config import EngineConfig
+from agentray.config.loading import validated
 from agentray.errors import UsageError, closest
 from agentray.models import KNOWN, resolve_model
 from agentray.plugins import Seam
@@ -85,10 +84,7 @@ def _registered(name: str, settings: Mapping[str, Any]) -> PolicySpec:
         raise _not_a_policy(name, "it is not a subclass of agentray.policy.BasePolicy")
     if kind.knows_task and kind.shared != "attempt":
         raise _not_a_policy(name, f'it knows its task, so shared must be "attempt", not {kind.shared!r}')
-    try:
-        checked = kind.Settings.model_validate(dict(settings))
-    except ValidationError as error:
-        raise _wrong_setting(error, kind) from error
+    checked = validated(kind.Settings, "rollout.policy_settings", settings)
     return PolicySpec(
         name,
         POLICIES.entry_point(name),
@@ -101,18 +97,6 @@ def _registered(name: str, settings: Mapping[str, Any]) -> PolicySpec:
 
 def _not_a_policy(name: str, why: str) -> UsageError:
     return UsageError(f"{name!r} cannot be used as a policy", why, f"correct {POLICIES.entry_point(name)}")
-
-
-def _wrong_setting(error: ValidationError, kind: type[BasePolicy]) -> UsageError:
-    """The first problem with a policy's settings."""
-    problem = error.errors()[0]
-    key = ".".join(["policy_settings", *map(str, problem["loc"])])
-    if problem["type"] == "extra_forbidden":
-        accepted = closest(str(problem["loc"][-1]), kind.Settings.model_fields)
-        return UsageError(f"unknown setting {key!r}", accepted, "correct its name")
-    if problem["type"] == "missing":
-        return UsageError(f"setting {key!r} is missing", "it has no default", f"--set rollout.{key}=…")
-    return UsageError(f"setting {key!r} is {problem['input']!r}", problem["msg"], f"--set rollout.{key}=…")
 
 
 def _model(name: str) -> str:

@@ -27,9 +27,16 @@ TEXTS = [
     *ROOT.glob("jobs/*"),
     *ROOT.glob("serve/*"),
 ]
-spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-generate = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(generate)
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+generate, results = script("generate"), script("results")
 
 
 RECIPES = {"run", "quickstart"}
@@ -38,6 +45,12 @@ STAGES = {name.split(".")[0].split(" ")[0] for name in generate.TABLES if "," no
 
 def test_the_configuration_page_is_the_one_the_code_generates():
     assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == generate.render()
+
+
+def test_the_tables_of_results_are_those_of_the_benchmarks_files():
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert page == results.render(page)
+    assert all(f"<!-- {each.stem} -->" in page for each in (ROOT / "benchmarks" / "results").glob("*.json"))
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
