@@ -256,7 +256,7 @@ def test_the_engine_comes_back_after_its_process_is_killed(actor: Any, num_in_fl
     assert act(actor, [Message("user", QUESTION)]).text == ANSWER
     (core,) = ray.get(actor.__ray_call__.remote(children), timeout=30)
     story = Sampling(temperature=1.0, max_tokens=400)
-    calls = [actor.act.remote([Message("user", "Tell a story.")], story) for _ in range(num_in_flight)]
+    calls = [actor.act.remote([Message("user", "Tell a story.")], story, {}) for _ in range(num_in_flight)]
     ray.get(actor.__ray_call__.remote(children), timeout=30)  # the calls have begun
     os.kill(core, signal.SIGKILL)
     for call in calls or [actor.act.remote(HELLO, Sampling(), {})]:
