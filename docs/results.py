@@ -23,19 +23,20 @@ def quickstart(report: Mapping[str, Any]) -> str:
         low, high = (100 * bound for bound in score["after_interval"])
         after = f"**{score['after']:.0%}** ({low:.0f} to {high:.0f})"
         rows.append(f"| {names.get(env, env)} | {score['before']:.0%} | {after} | {score['n']} |")
-    general = report["general"]
-    change = general["after_nll"] / general["before_nll"] - 1
-    rows.append(
-        f"| loss on general conversations kept out of training | {general['before_nll']:.3f} | "
-        f"{general['after_nll']:.3f} ({change:+.1%}) | |"
-    )
+    for pair in report["pairs"]:
+        for score in pair["scores"].values():
+            before, after = (score["extra"][side]["overall_cat_accuracy"] for side in ("before", "after"))
+            rows.append(f"| {pair['label']} | {before:.0%} | {after:.0%} | {score['n']} |")
+    before, after = (report["general"][f"{side}_nll"] for side in ("before", "after"))
+    label = "loss on general conversations kept out of training"
+    rows.append(f"| {label} | {before:.3f} | {after:.3f} ({after / before - 1:+.1%}) | |")
     rows += ["", "| stage | seconds |", "|---|---:|"]
     rows += [
         f"| {each['name']} | {each['wall_s']:.0f} |" for each in report["stages"] if each["wall_s"] >= 0.5
     ]
-    total = f"**{report['wall_s']:.0f}**, at most {report['peak_memory_bytes'] / 2**30:.1f} GiB of memory"
-    rows.append(f"| in all | {total} |")
-    return "\n".join([*rows, "", _made(report)])
+    rows.append(f"| in all | **{report['wall_s']:.0f}** |")
+    memory = f"At most {report['peak_memory_bytes'] / 2**30:.1f} GiB of memory. "
+    return "\n".join([*rows, "", memory + _made(report)])
 
 
 def scale(document: Mapping[str, Any]) -> str:
