@@ -1,4 +1,4 @@
-"""JSON: encoded and decoded quickly, as every model call is twice; and checked for what no file can hold."""
+"""JSON: encoded and decoded quickly, since every model call needs both; checked for what no file can hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _decoder = msgspec.json.Decoder()
 
 
 def encode(document: Any) -> bytes:
-    """A document of plain data as UTF-8 JSON on one line; what is no number or infinite becomes null."""
+    """A document of plain data as UTF-8 JSON on one line; NaN and infinity become null."""
     try:
         return _encoder.encode(document)
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can only escape
@@ -25,8 +25,8 @@ def decode(data: bytes) -> Any:
     """The document in JSON text.
 
     Raises:
-        ValueError: It is none.
-        RecursionError: It is nested too deeply.
+        ValueError: The text is not valid JSON.
+        RecursionError: The document is nested too deeply.
     """
     try:
         return _decoder.decode(data)
@@ -35,7 +35,7 @@ def decode(data: bytes) -> Any:
 
 
 def fault(value: Any) -> tuple[Literal["nested_too_deeply", "unencodable_text"], str] | None:
-    """What makes a document useless whatever it means, found without recursion: the depth is the writer's.
+    """Why a document cannot be stored; found without recursion, since the writer chose its depth.
 
     Returns:
         A reason and its detail, or None: text that is not Unicode or holds NUL, or too deep a nesting.

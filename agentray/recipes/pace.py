@@ -1,4 +1,4 @@
-"""What a recipe takes: estimated for this machine before it starts, fitted to a budget, told as stages end.
+"""What a recipe takes: estimated before it starts, fitted to a budget, corrected as stages end.
 
 [pace]
 gflops = 860.0                          # of the machine that these seconds were measured on
