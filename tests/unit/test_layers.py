@@ -51,11 +51,11 @@ OURS = {
     "report": SCORING | {"suites", "overall", "formats", "mix"},
     "tune": SCORING | {"mix", "train", "report"},
     "serving": CORE,
-    "recipes": None,  # every stage, but not the command line
     "cli": None,  # everything
     "__main__": None,
     "__init__": set(),
 }
+OURS["recipes"] = set(OURS) - {"cli", "__main__"}
 THIRD_PARTY = {
     "types": set(),
     "errors": set(),
