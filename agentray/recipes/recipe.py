@@ -249,7 +249,7 @@ def _check(recipe: Recipe) -> None:
                 raise UsageError(f"[results] refers to {name!r}", closest(name, known), "correct its name")
     writers: dict[Path, str] = {}
     for step in recipe.steps.values():
-        if step.run == "fetch":
+        if not KINDS[step.run].writes:
             continue
         place = recipe.directory(step).resolve()
         if place in writers:

@@ -161,23 +161,25 @@ def _settings(
     """
     kind = KINDS[step.run]
 
-    def lookup(name: str, part: str | None) -> Any:
-        if name == "out":
-            return str(recipe.out)
-        if name in recipe.settings:
-            return recipe.settings[name]
-        other = recipe.steps[name]
-        if not _wanted(recipe, other):
-            return ABSENT
-        return str(recipe.directory(other)) if part is None else result(name, part)
-
-    fields = kind.settings.model_fields
+    lookup = partial(_value, recipe, result)
     values = replaced(dict(step.settings), lookup)
-    if "out" in fields and step.run != "fetch":
+    if kind.writes:
         values.setdefault("out", str(recipe.directory(step)))
-    if "env" in fields:
+    if "env" in kind.settings.model_fields:
         values = {"env": replaced(dict(recipe.env), lookup)} | values
     return validated(kind.settings, step.name, values, pending or set())
+
+
+def _value(recipe: Recipe, result: Callable[[str, str], Any], name: str, part: str | None) -> Any:
+    """What a reference stands for: `out`, a setting, a stage's directory, or a field of its result."""
+    if name == "out":
+        return str(recipe.out)
+    if name in recipe.settings:
+        return recipe.settings[name]
+    step = recipe.steps[name]
+    if not _wanted(recipe, step):
+        return ABSENT
+    return str(recipe.directory(step)) if part is None else result(name, part)
 
 
 class _Running:
@@ -187,6 +189,7 @@ class _Running:
         self._recipe, self._reporter, self._ray = recipe, reporter, ray
         self._pace, self._figures = pace.Pace(planned.seconds), planned.figures
         self._connected = False
+        self._lookup = partial(_value, recipe, self._result)
         self.done: list[StageResult] = []
 
     def group(self, steps: Sequence[Step]) -> None:
@@ -209,7 +212,7 @@ class _Running:
                     thread = others.get(step.name)
                     counts = thread.result() if thread else works[step.name].run(progress)
                 state: Literal["done", "up to date"] = "up to date" if works[step.name].up_to_date else "done"
-                out = None if step.run == "fetch" else str(self._recipe.directory(step))
+                out = None if works[step.name].out is None else str(works[step.name].out)
                 wall_s = round(time.monotonic() - started, 1)
                 self._end(StageResult(step.name, step.run, state, out, wall_s, counts))
 
@@ -218,7 +221,7 @@ class _Running:
         document = {
             "recipe": self._recipe.name,
             "settings": dict(self._recipe.settings),
-            "env": self._env(),
+            "env": replaced(dict(self._recipe.env), self._lookup),
             "pace": self._figures,
             "stages": [asdict(each) for each in self.done],
             "peak_memory_bytes": peak_memory_bytes,
@@ -241,18 +244,8 @@ class _Running:
 
     def _work(self, step: Step) -> _Work:
         config = _settings(self._recipe, step, self._result)
-        out = None if step.run == "fetch" else self._recipe.directory(step)
+        out = self._recipe.directory(step) if KINDS[step.run].writes else None
         return _Work(step, config, out, _up_to_date(step, config, out))
-
-    def _lookup(self, name: str, part: str | None) -> Any:
-        if name == "out":
-            return str(self._recipe.out)
-        if name in self._recipe.settings:
-            return self._recipe.settings[name]
-        step = self._recipe.steps[name]
-        if not _wanted(self._recipe, step):
-            return ABSENT
-        return str(self._recipe.directory(step)) if part is None else self._result(name, part)
 
     def _result(self, name: str, part: str) -> Any:
         """A field of the result of a stage that has ended.
@@ -268,9 +261,6 @@ class _Running:
                 "correct the reference in the recipe",
             )
         return counts[part]
-
-    def _env(self) -> Any:
-        return replaced(dict(self._recipe.env), self._lookup)
 
     def _connect(self) -> None:
         """One Ray for all stages."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agentray import config
@@ -19,8 +18,6 @@ class FetchConfig(Settings):
 
     model: str
     """A known model, or a directory, which is left as it is."""
-    out: Path | None = None
-    """Not used: weights are kept in the cache."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,11 @@ class Kind:
     """Of what it writes, where that is a file."""
     check: str | None = None
     """Entry point of a function that refuses to go on from a summary, given as plain data."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes a directory or file of its own; weights are kept in the cache."""
+        return "out" in self.settings.model_fields
 
     def run(self, settings: Settings, progress: Progress) -> Any:
         """Run it; the summary."""
