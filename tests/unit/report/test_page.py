@@ -371,14 +371,6 @@ def test_numbers_read_well():
     assert [number(value) for value in (True, "1", None, float("nan"), 2)] == [None, None, None, None, 2.0]
 
 
-def test_a_line_is_smoothed_and_what_is_not_known_is_passed_over():
-    chart = charts.line_chart({"a": [(0, 4.0), (1, None), (2, 2.0), (3, 0.0)], "b": [(None, 1.0)]}, "step", 2)
-    (line,) = chart.lines
-    assert (line.first, line.last, chart.xs) == (4.0, 1.0, (0, 3))
-    assert line.points == "0.00,0.00 66.67,60.00 100.00,180.00"
-    assert charts.line_chart({"a": [(0, None)]}, "step") is None
-
-
 def test_curve_file_stands_alone(tmp_path):
     path = tmp_path / "plot.svg"
     curves = {"agent <score>": [(1.0, 0.8), (0.0, 0.1)], "general NLL": [(0.0, 1.3), (1.0, 1.3)], "none": []}
@@ -388,12 +380,6 @@ def test_curve_file_stands_alone(tmp_path):
     assert text.count("<polyline") == 2 and text.count("<circle") == 4
     assert "agent &lt;score&gt;" in text and "no points" in text
     assert text.count("http") == 1 and 'xmlns="http://www.w3.org/2000/svg"' in text
-
-
-def test_curve_of_one_point_and_of_nothing(tmp_path):
-    charts.write_curve({"score": [(0.2, 0.0)]}, tmp_path / "one.svg", "one")
-    with pytest.raises(ValueError, match="no curve"):
-        charts.write_curve({}, tmp_path / "none.svg", "none")
 
 
 def test_raw_numbers_are_in_the_page(page):

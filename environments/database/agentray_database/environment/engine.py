@@ -24,7 +24,7 @@ from agentray_database.environment.dialect.functions import bodies
 from agentray_database.environment.dialect.moments import printed
 from agentray_database.environment.dialect.queries import Queries, Query
 from agentray_database.environment.dialect.show import show
-from agentray_database.environment.dialect.syntax import is_table_list, parse
+from agentray_database.environment.dialect.syntax import is_table_list, parse, quoted
 
 Row = tuple[Any, ...]
 
@@ -66,7 +66,7 @@ class Sandbox:
 
     def __init__(self, name: str, headers: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
         self._name, self._headers = name, list(headers)
-        self._table = _quote(name)
+        self._table = quoted(name)
         self._database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._database.text_factory = lambda data: data.decode(errors="replace")
         for order in ("text", "binary", "decimal"):
@@ -74,7 +74,7 @@ class Sandbox:
         self._database.execute(f"PRAGMA max_page_count = {_PAGE_LIMIT}")
         # SQLite 3.40's Bloom filter for its own indexes hashes the length of a text, whatever the collation.
         self._database.execute("PRAGMA automatic_index = OFF")
-        columns = ", ".join(f"{_quote(header)} TEXT" for header in headers)
+        columns = ", ".join(f"{quoted(header)} TEXT" for header in headers)
         self._database.execute(f"CREATE TABLE {self._table} ({columns})")
         marks = ", ".join("?" * len(headers))
         self._database.executemany(f"INSERT INTO {self._table} VALUES ({marks})", rows)
@@ -194,7 +194,7 @@ class Sandbox:
     def _change(self, made: Change) -> None:
         """Write what a statement's queries give; all of it or nothing."""
         rows = [row for sql in made.queries for row in self._read(sql)]
-        names = [_quote(self._headers[index]) for index in made.columns]
+        names = [quoted(self._headers[index]) for index in made.columns]
         if made.kind == "insert":
             marks = ", ".join("?" * len(names))
             sql, values = f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({marks})", rows
@@ -294,10 +294,6 @@ def table_hash(rows: Iterable[Row]) -> str:
 
 def _md5(text: str) -> str:
     return hashlib.md5(text.encode(errors="replace"), usedforsecurity=False).hexdigest()
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _authorize(

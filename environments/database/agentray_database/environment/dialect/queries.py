@@ -18,13 +18,11 @@ from agentray_database.environment.dialect.faults import (
     unsupported,
 )
 from agentray_database.environment.dialect.scope import Scope, Source
-from agentray_database.environment.dialect.syntax import only, written
+from agentray_database.environment.dialect.syntax import only, quoted, written
 from agentray_database.environment.dialect.typed import Typed, common, convert
 
-_CLAUSES = (
-    "with_", "expressions", "distinct", "from_", "joins", "where", "group", "having", "order", "limit",
-    "offset",
-)  # fmt: skip
+_CLAUSES = ("with_", "expressions", "distinct", "from_", "joins", "where", "group", "having", "order",
+            "limit", "offset")  # fmt: skip
 _JOINS = {("", ""): " JOIN ", ("", "INNER"): " JOIN ", ("", "CROSS"): " JOIN ", ("LEFT", ""): " LEFT JOIN ",
           ("RIGHT", ""): " RIGHT JOIN "}  # fmt: skip
 
@@ -103,8 +101,8 @@ class Queries:
     def table(self) -> tuple[Source, str]:
         """The table as a source, and its SQL."""
         alias = self._alias()
-        columns = [(name, Typed(f"{alias}.{_quote(name)}", "str", bare=True)) for name in self.headers]
-        return Source(self._table, columns), f"{_quote(self._table)} AS {alias}"
+        columns = [(name, Typed(f"{alias}.{quoted(name)}", "str", bare=True)) for name in self.headers]
+        return Source(self._table, columns), f"{quoted(self._table)} AS {alias}"
 
     def _alias(self) -> str:
         self._aliases += 1
@@ -397,7 +395,3 @@ def _not_grouped(where: str, grouped: bool) -> Exception:
     if grouped:
         return fault(1055, "42000", f"Expression of {where} is not in GROUP BY clause and {mode}")
     return fault(1140, "42000", f"In aggregated query without GROUP BY, expression of {where} {mode}")
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -116,3 +116,8 @@ def only(node: exp.Expression, *names: str) -> None:
 def is_table_list(tree: exp.Expression) -> bool:
     """Whether a statement is a query."""
     return isinstance(tree, exp.Select | exp.SetOperation | exp.Subquery)
+
+
+def quoted(name: str) -> str:
+    """A name as SQLite takes any: in double quotes, its own doubled."""
+    return '"' + name.replace('"', '""') + '"'
